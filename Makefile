@@ -1,0 +1,22 @@
+# Set-up in two commands: `make demo` and `make test` each build .venv on first use and reuse it afterwards.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.installed
+TORCH := torch==2.13.0
+
+.PHONY: setup demo test slow lint types layers bench lock schedule clean
+
+setup: $(SETUP)
+
+# The lock holds every package but torch, whose CPU and CUDA builds have different hashes.
+$(SETUP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(SETUP)
+
+lock:
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --unsafe-package torch --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-annotate -o requirements.lock pyproject.toml

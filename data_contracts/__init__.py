@@ -1,0 +1,1 @@
+"""What a logged interaction means, and which rows may train a policy."""

@@ -1,0 +1,76 @@
+"""One ODCS v3.1 file per task, read into typed records: what a row means and what must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Role = Literal["reserved", "observation", "segment", "extra"]
+LogicalType = Literal["string", "number", "integer", "boolean", "timestamp"]
+Severity = Literal["block", "warn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One property of the contract's schema.
+
+    `name` is the word in the store, `source_name` the word in the log (ODCS physicalName).
+    `minimum`/`maximum` bound the value (both inclusive), `valid_values` enumerates it.
+    """
+
+    name: str
+    source_name: str
+    logical_type: LogicalType
+    roles: tuple[Role, ...]  # ("reserved",) or any of observation, segment, extra
+    required: bool = False
+    unique: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    valid_values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableRule:
+    """A rule about the whole of the accepted rows, judged at validation (ODCS quality)."""
+
+    rule: str  # e.g. row_count, null_share, expected_weight, known_policy_version
+    severity: Severity
+    arguments: dict[str, float | str | list[str]]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A parsed contract. `sha256` is of the file's bytes."""
+
+    id: str
+    version: str
+    path: str
+    sha256: str
+    columns: tuple[Column, ...]  # of object `interactions`, in file order
+    outcome_columns: tuple[Column, ...]  # of object `outcomes`; empty when rewards come in the row
+    table_rules: tuple[TableRule, ...]
+    owner: str
+    support: str  # channel or address to reach the owner
+    runbook: str
+    freshness_hours: float | None  # SLA: the newest row may be this old
+
+    @property
+    def observation(self) -> tuple[Column, ...]:
+        return tuple(c for c in self.columns if "observation" in c.roles)
+
+    @property
+    def own_columns(self) -> tuple[Column, ...]:
+        """Columns beside the reserved ones."""
+        return tuple(c for c in self.columns if "reserved" not in c.roles)
+
+    def column(self, name: str) -> Column | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+    @property
+    def reward_bounds(self) -> tuple[float, float]:
+        """[minimum, maximum] of one reward: of column `reward`, else of outcomes' `value`; always declared."""
+        column = self.column("reward") or next(c for c in self.outcome_columns if c.name == "value")
+        if column.minimum is None or column.maximum is None:  # the parser refuses this earlier
+            raise ValueError("reward bounds are not declared")
+        return column.minimum, column.maximum

@@ -1,0 +1,1 @@
+"""The order of things, retries, and the people who are told."""

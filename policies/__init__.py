@@ -1,0 +1,1 @@
+"""Arrays in, policies and verdicts out."""
