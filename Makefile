@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 TORCH := torch==2.13.0
 
-.PHONY: setup demo test slow lint types layers bench lock schedule clean
+.PHONY: setup demo test bench lint types layers lock schedule clean
 
 setup: $(SETUP)
 
@@ -20,3 +20,29 @@ $(SETUP): requirements.lock pyproject.toml
 lock:
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --unsafe-package torch --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-annotate -o requirements.lock pyproject.toml
+
+demo: setup
+	$(BIN)/sluice demo
+
+# The suite, then what is slow: under ten minutes on two cores together.
+test: setup
+	$(BIN)/python -m pytest -q -m "not benchmark" -n 2 --dist loadgroup
+
+bench: setup
+	$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+layers: setup
+	$(BIN)/lint-imports
+
+schedule: setup
+	$(BIN)/python -m flows.schedule
+
+clean:
+	rm -rf .venv .sluice .mypy_cache .ruff_cache .pytest_cache *.egg-info

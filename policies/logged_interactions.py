@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData
@@ -50,7 +51,7 @@ class LoggedInteractions:
 
     @property
     def n(self) -> int:
-        return self.observations.num_rows
+        return int(self.observations.num_rows)
 
     @property
     def n_actions(self) -> int:
@@ -75,3 +76,44 @@ def _require(good: NDArray[np.bool_], rule: str, values: NDArray[np.generic], id
     bad = np.flatnonzero(~good)
     examples = ", ".join(f"{ids[i]}={values[i]}" for i in bad[:5])
     raise DegenerateData(f"bad rows in the replay: expected {rule}, got {len(bad)} others ({examples}).")
+
+
+def from_table(table: pa.Table, *, actions: tuple[str, ...], observation: tuple[str, ...]) -> LoggedInteractions:
+    """The arrays of a snapshot's rows; rows whose reward is not known (null) must be filtered before.
+
+    `table` has the reserved columns of data_contracts.interactions, `split`, and the columns in `observation`.
+    """
+    n = table.num_rows
+    one_step = table["episode_id"].null_count == n
+    ids = _text(table, "interaction_id")
+    distributions = table["action_probabilities"]
+    return LoggedInteractions(
+        actions=actions,
+        observations=table.select(list(observation)),
+        action=pc.index_in(table["action"], pa.array(actions)).fill_null(-1).to_numpy().astype(np.int64),
+        reward=table["reward"].to_numpy().astype(np.float64),
+        propensity=table["propensity"].cast(pa.float64()).fill_null(np.nan).to_numpy(),
+        policy_version=_text(table, "policy_version"),
+        interaction_id=ids,
+        unit_id=_text(table, "unit_id"),
+        occurred_at=table["occurred_at"].cast(pa.int64()).to_numpy().astype("datetime64[us]"),
+        split=table["split"].to_numpy().astype(np.uint8),
+        episode_id=ids if one_step else _text(table, "episode_id"),
+        step=np.zeros(n, np.int64) if one_step else table["step"].fill_null(0).to_numpy(),
+        terminated=np.ones(n, np.bool_) if one_step else _flags(table, "terminated"),
+        truncated=np.zeros(n, np.bool_) if one_step else _flags(table, "truncated"),
+        action_probabilities=None if distributions.null_count == n else _distributions(distributions, len(actions)),
+    )
+
+
+def _text(table: pa.Table, column: str) -> NDArray[np.str_]:
+    return np.asarray(table[column].fill_null("").to_pylist(), dtype=np.str_)
+
+
+def _flags(table: pa.Table, column: str) -> NDArray[np.bool_]:
+    return np.asarray(table[column].fill_null(False).to_pylist(), dtype=np.bool_)
+
+
+def _distributions(column: pa.ChunkedArray, n_actions: int) -> NDArray[np.float64]:
+    unknown = [np.nan] * n_actions
+    return np.asarray([row if row is not None else unknown for row in column.to_pylist()], dtype=np.float64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -51,3 +52,8 @@ class GateDecision:
     verdict: Verdict
     reasons: tuple[str, ...]
     evidence: dict[str, Any]
+
+
+def concatenate(parts: Sequence[GateRows]) -> GateRows:
+    """The rows of several looks, in the order in which they were read."""
+    return GateRows(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(GateRows)})

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class GateSettings(BaseModel):
-    """Every threshold that can block or ship a policy. Source of the defaults: Sluice's statistics, sections 4.3-4.5."""
+    """Every threshold that can block or ship a policy."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,0 +1,101 @@
+"""What is computed once per pair of champion and challenger: distributions, reward model, estimates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from policies.encoding import encode
+from policies.export import OnnxPolicy
+from policies.registry import VersionManifest, load_version, read_version
+from policies.reward_model import RewardModel, fit_reward_model
+
+from data_contracts.errors import DegenerateData, UsageError
+from data_contracts.splits import TRAIN, VALIDATION
+from flows.action_features import action_features
+from flows.behavior import behavior_distribution, evaluable_versions
+from flows.context import Context
+from flows.snapshot import load_rows
+from policies.logged_interactions import LoggedInteractions
+from policies.ope import Estimate, estimate_all
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A challenger, what it is compared with, and the reward model fitted on the challenger's training rows."""
+
+    challenger: VersionManifest
+    champion: int
+    challenger_policy: OnnxPolicy
+    champion_policy: OnnxPolicy
+    reward_model: RewardModel
+    trained_on: LoggedInteractions  # train and validation rows: nothing of them may be in the gate window
+
+    def predict(self, rows: LoggedInteractions) -> NDArray[np.float64]:
+        """(n, K) predicted rewards."""
+        return self.reward_model.predict(encode(self.challenger_policy.encoding, rows.observations))
+
+
+def load_pair(context: Context, *, version: int, against: int) -> Pair:
+    """Load both policies and fit the reward model on the TRAIN rows of the challenger's snapshot."""
+    challenger = read_version(context.home, context.name, version)
+    if challenger.snapshot_id is None:
+        raise UsageError(
+            f"version {version} of {context.name} cannot be evaluated: expected a trained version, got a declared "
+            "one, which has no validation rows. Name a trained version; `sluice policies` lists them."
+        )
+    policy = load_version(context.home, context.name, version)
+    _, rows, _ = load_rows(context, challenger.snapshot_id)
+    train = rows.select(rows.split == TRAIN)
+    low, high = context.contract.reward_bounds
+    model = fit_reward_model(
+        encode(policy.encoding, train.observations),
+        train.action,
+        train.reward,
+        n_actions=rows.n_actions,
+        action_features=action_features(context),
+        reward_minimum=low,
+        reward_maximum=high,
+    )
+    return Pair(
+        challenger=challenger,
+        champion=against,
+        challenger_policy=policy,
+        champion_policy=load_version(context.home, context.name, against),
+        reward_model=model,
+        trained_on=rows.select((rows.split == TRAIN) | (rows.split == VALIDATION)),
+    )
+
+
+def validation_rows(context: Context, pair: Pair) -> LoggedInteractions:
+    """Validation rows whose behavior policy can be evaluated; without any, all with a logged propensity."""
+    rows = pair.trained_on.select(pair.trained_on.split == VALIDATION)
+    evaluable = np.isin(rows.policy_version, list(evaluable_versions(context)))
+    chosen = rows.select(evaluable if evaluable.any() else ~np.isnan(rows.propensity))
+    if not chosen.n:
+        raise DegenerateData(
+            f"no validation rows to evaluate {context.name} on: expected rows with a propensity, got none. "
+            "Log propensities, or declare the behavior policies in the task file."
+        )
+    return chosen
+
+
+def estimate_on_validation(context: Context, pair: Pair) -> tuple[Estimate, ...]:
+    """Estimates of champion, challenger and difference; gate rows are not touched."""
+    rows = validation_rows(context, pair)
+    return estimate_all(
+        action=rows.action,
+        reward=rows.reward,
+        propensity=_propensity(context, rows),
+        champion=pair.champion_policy.action_probabilities(rows.observations),
+        challenger=pair.challenger_policy.action_probabilities(rows.observations),
+        reward_model=pair.predict(rows),
+        unit_id=rows.unit_id,
+    )
+
+
+def _propensity(context: Context, rows: LoggedInteractions) -> NDArray[np.float64]:
+    """Logged, or recomputed from the behavior policy where the log has none."""
+    recomputed = behavior_distribution(context, rows)[np.arange(rows.n), rows.action]
+    return np.where(np.isnan(rows.propensity), recomputed, rows.propensity)

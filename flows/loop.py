@@ -1,0 +1,197 @@
+"""The loop, once: ingest -> validate -> snapshot -> look -> trigger -> train -> look -> promote -> report -> alerts.
+
+Plain functions; `flows/retrain.py` runs the same steps as Prefect tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data_contracts.errors import Busy, ContractViolation, SluiceError
+from flows.champion import ensure_champion
+from flows.context import Context
+from flows.ingest import Progress, ingest_source
+from flows.look import look_of_run, open_challenger, take_look, unread_rows
+from flows.monitor import report_failure, report_run
+from flows.promote import act_on_verdict, withdraw_if_orphaned
+from flows.records import (
+    Alerted,
+    Ingested,
+    Looked,
+    Moved,
+    Reported,
+    Slot,
+    Snapshotted,
+    Step,
+    Trained,
+    Triggered,
+    Validated,
+)
+from flows.reporting import write_run_report
+from flows.runs import CallStep, Run, begin_run, call_directly
+from flows.snapshot import reference, take_snapshot
+from flows.training import open_if_free, train
+from flows.triggers import Origin, decide_trigger
+from flows.validation import validate
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainResult:
+    """What one run did; every part that did not happen is None."""
+
+    run_id: str
+    champion: int
+    snapshot_id: str
+    trigger: Triggered
+    trained: Trained | None
+    looked: Looked | None
+    moved: Moved | None
+    reported: Reported
+    alerted: Alerted
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def retrain(
+    context: Context,
+    *,
+    paths: Sequence[Path] = (),
+    as_of: datetime | None = None,
+    origin: Origin = "manual",
+    now: datetime,
+    call: CallStep[Step] = call_directly,
+    progress: Progress | None = None,
+) -> RetrainResult:
+    """The whole run under the task's lock. Raises ContractViolation when the data is blocked.
+
+    A run that was cut off before is taken over: its committed steps are not repeated.
+    """
+    with context.home.lock(context.name):
+        request = {"paths": [str(p) for p in paths], "as_of": as_of and as_of.isoformat(), "origin": origin}
+        run = begin_run(context.home, context.name, command="retrain", request=request, now=now, call=call)
+        try:
+            result = _steps(context, run, paths=paths, as_of=as_of, origin=origin, progress=progress)
+        except SluiceError as error:
+            blocked = isinstance(error, ContractViolation)
+            run.finish("blocked" if blocked else "failed", now=utc_now(), error=str(error))
+            if not blocked:
+                report_failure(context, run, error, now=utc_now())
+            raise
+        run.finish("finished", now=utc_now())
+        return result
+
+
+def _steps(
+    context: Context,
+    run: Run,
+    *,
+    paths: Sequence[Path],
+    as_of: datetime | None,
+    origin: Origin,
+    progress: Progress | None,
+) -> RetrainResult:
+    now = run.record.moment
+    run.step("champion", Slot, lambda: Slot(champion=ensure_champion(context, now=now), challenger=None))
+    run.step("ingest", Ingested, lambda: ingest_source(context, paths, now=now, progress=progress))
+    validated = run.step("validate", Validated, lambda: _validate(context, as_of=as_of, now=now))
+    if validated.level == "block":
+        write_run_report(context, run)
+        report_run(context, run, now=utc_now())
+        raise ContractViolation(_violation(context, validated), checks=validated.checks)
+    snapshot = run.step("snapshot", Snapshotted, lambda: reference(take_snapshot(context, as_of=as_of, now=now)))
+    _continue_slot(context, run, snapshot.snapshot_id)
+    trigger = run.step("trigger", Triggered, lambda: _trigger(context, snapshot.snapshot_id, origin=origin, now=now))
+    if trigger.train:
+        _new_challenger(context, run, snapshot.snapshot_id, progress)
+    reported = run.step("report", Reported, lambda: write_run_report(context, run))
+    alerted = run.step("alerts", Alerted, lambda: report_run(context, run, now=utc_now()))
+    return RetrainResult(
+        run_id=run.record.run_id,
+        champion=ensure_champion(context, now=now),
+        snapshot_id=snapshot.snapshot_id,
+        trigger=trigger,
+        trained=run.result("train", Trained),
+        looked=run.result("look", Looked) or run.result("look_open", Looked),
+        moved=run.result("promote", Moved) or run.result("promote_open", Moved),
+        reported=reported,
+        alerted=alerted,
+    )
+
+
+def _continue_slot(context: Context, run: Run, snapshot_id: str) -> None:
+    """The next planned look at the challenger that was open when the run began, when enough rows are unread."""
+    now = run.record.moment
+    slot = run.step("slot", Slot, lambda: _slot(context, now=now))
+    if slot.challenger is None:
+        return
+    version = slot.challenger
+    if not look_of_run(context, version, run.record.run_id):
+        n_unread = unread_rows(context, version=version, snapshot_id=snapshot_id).rows.n
+        if n_unread < context.task.gate.min_rows_per_look:
+            return
+    looked = run.step(
+        "look_open",
+        Looked,
+        lambda: take_look(context, version=version, snapshot_id=snapshot_id, now=now, run_id=run.record.run_id),
+    )
+    run.step("promote_open", Moved, lambda: act_on_verdict(context, looked, may_promote=True, now=now))
+
+
+def _new_challenger(context: Context, run: Run, snapshot_id: str, progress: Progress | None) -> None:
+    """Train, freeze by hash, take the first look on the withheld latest window, act on the verdict."""
+    now = run.record.moment
+    trained = run.step("train", Trained, lambda: train(context, snapshot_id, now=now, progress=progress))
+    run.step("open", Slot, lambda: _open(context, trained.version, now=now))
+    looked = run.step(
+        "look",
+        Looked,
+        lambda: take_look(context, version=trained.version, snapshot_id=snapshot_id, now=now, run_id=run.record.run_id),
+    )
+    run.step("promote", Moved, lambda: act_on_verdict(context, looked, may_promote=True, now=now))
+
+
+def _validate(context: Context, *, as_of: datetime | None, now: datetime) -> Validated:
+    return Validated.model_validate(
+        {
+            key: value
+            for key, value in validate(context, as_of=as_of, now=now).to_json().items()
+            if key in Validated.model_fields
+        }
+    )
+
+
+def _slot(context: Context, *, now: datetime) -> Slot:
+    champion, challenger = ensure_champion(context, now=now), open_challenger(context)
+    if challenger is not None and withdraw_if_orphaned(context, champion=champion, challenger=challenger, now=now):
+        challenger = None
+    return Slot(champion=champion, challenger=challenger)
+
+
+def _open(context: Context, version: int, *, now: datetime) -> Slot:
+    if not open_if_free(context, version, now=now):
+        raise Busy(f"the slot of {context.name} was taken while version {version} was trained. Run again.")
+    return Slot(champion=ensure_champion(context, now=now), challenger=version)
+
+
+def _trigger(context: Context, snapshot_id: str, *, origin: Origin, now: datetime) -> Triggered:
+    challenger = open_challenger(context)
+    if challenger is not None:
+        why = f"version {challenger} is still under evaluation; its slot closes before the next training"
+        return Triggered(fired=[], detail=why, train=False, why_not=why)
+    return decide_trigger(context, snapshot_id, origin=origin, now=now)
+
+
+def _violation(context: Context, validated: Validated) -> str:
+    broken = [f"{c['rule']}: {c['observed']} ({c['limit']})" for c in validated.checks if not c["passed"]]
+    drift = validated.drift or {}
+    if drift.get("level") == "block":
+        broken.append("drift: " + "; ".join(f"{m['name']} z {m['z']:.1f}" for m in drift["top"]))
+    return (
+        f"the data of {context.name} breaks its contract: {'; '.join(broken[:5])}. Nothing was trained; the champion "
+        f"keeps serving. See {validated.data_docs} and infra/RUNBOOK.md."
+    )

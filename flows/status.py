@@ -1,0 +1,79 @@
+"""The state of a task on one screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from policies.gate.ledger import looks_of
+from policies.registry import history, is_frozen, read_version
+
+from flows.alerts.incidents import open_incidents
+from flows.champion import ensure_champion
+from flows.context import Context
+from flows.look import open_challenger, unread_rows
+from flows.runs import list_runs
+from flows.schedule import next_tick
+from flows.snapshot import take_snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatus:
+    payload: dict[str, Any]
+    text: str
+
+
+def task_status(context: Context, *, now: datetime) -> TaskStatus:
+    """Champion and its age, last run, open challenger and its next look, next tick, open incidents."""
+    champion = ensure_champion(context, now=now)
+    since = max(m.at for m in history(context.home, context.name) if m.version == champion)
+    runs = list_runs(context.home, context.name)
+    incidents = open_incidents(context.home, context.name)
+    payload = {
+        "task": context.name,
+        "champion": champion,
+        "champion_description": read_version(context.home, context.name, champion).description,
+        "champion_since": since.isoformat(),
+        "champion_age_hours": round((now - since).total_seconds() / 3600, 2),
+        "frozen": is_frozen(context.home, context.name),
+        "last_run": {k: v for k, v in runs[-1].model_dump(mode="json").items() if k != "steps"} if runs else None,
+        "challenger": _challenger(context, now=now),
+        "next_tick": next_tick(context.task.cadence.cron, now).isoformat(),
+        "incidents": [i.to_json() for i in incidents],
+    }
+    return TaskStatus(payload=payload, text=_text(payload))
+
+
+def _challenger(context: Context, *, now: datetime) -> dict[str, Any] | None:
+    version = open_challenger(context)
+    if version is None:
+        return None
+    snapshot = take_snapshot(context, as_of=None, now=now)
+    return {
+        "version": version,
+        "looks_taken": len(looks_of(context.home, context.name, version)),
+        "n_looks": context.task.gate.looks,
+        "unread_rows": unread_rows(context, version=version, snapshot_id=snapshot.snapshot_id).rows.n,
+        "rows_needed": context.task.gate.min_rows_per_look,
+    }
+
+
+def _text(payload: dict[str, Any]) -> str:
+    lines = [
+        f"{payload['task']}: champion is version {payload['champion']} ({payload['champion_description']}), "
+        f"for {payload['champion_age_hours']:,.1f} h" + (", promotion frozen" if payload["frozen"] else "")
+    ]
+    run = payload["last_run"]
+    lines.append(f"  last run: {run['state']} at {run['moment']} ({run['command']})" if run else "  no run yet")
+    challenger = payload["challenger"]
+    if challenger is None:
+        lines.append("  the challenger's slot is free")
+    else:
+        lines.append(
+            f"  challenger: version {challenger['version']}, {challenger['looks_taken']} of {challenger['n_looks']} "
+            f"looks taken; {challenger['unread_rows']:,} of {challenger['rows_needed']:,} unread rows for the next"
+        )
+    lines.append(f"  next tick of the schedule: {payload['next_tick']}")
+    lines += [f"  incident: {i['rule']}: {i['summary']}" for i in payload["incidents"]]
+    return "\n".join(lines)

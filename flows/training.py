@@ -1,0 +1,118 @@
+"""Train challengers on a snapshot, choose one by the pre-declared rule, register it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from policies.registry import Candidate, VersionFacts, aliases, open_slot, read_version, register_version
+from policies.training import TrainedPolicy, choose_challenger, train_challengers
+
+from data_contracts.errors import UsageError
+from data_contracts.storage import canonical_json, sha256_bytes
+from flows.context import Context
+from flows.ingest import Progress
+from flows.records import Trained
+from flows.settings import code_version
+from flows.snapshot import load_rows
+from policies.algorithms import REFERENCES
+
+
+def train(
+    context: Context,
+    snapshot_id: str,
+    *,
+    parent: int | None = None,
+    now: datetime,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train every algorithm and seed of the task file; the chosen policy becomes a version (not yet a challenger)."""
+    snapshot, rows, _ = load_rows(context, snapshot_id)
+    key = training_key(context, snapshot_id, parent)
+    trained = train_challengers(
+        rows,
+        columns=context.contract.observation,
+        settings=context.task.training,
+        folder=context.home.training(context.name) / key,
+        progress=progress,
+        initial=None if parent is None else _parent_artifact(context, parent),
+    )
+    chosen = choose_challenger(trained, candidates=deployable(context))
+    version = register_version(
+        context.home,
+        context.name,
+        artifact=chosen.folder,
+        facts=_facts(context, snapshot_id, snapshot.trained_until, parent, trained, chosen),
+        key=key,
+        now=now,
+    )
+    seeds = sorted({t.seed for t in trained if t.algorithm == chosen.algorithm})
+    return Trained(version=version, snapshot_id=snapshot_id, algorithm=chosen.algorithm, seed=chosen.seed, seeds=seeds)
+
+
+def training_key(context: Context, snapshot_id: str, parent: int | None) -> str:
+    """Equal keys mean equal inputs: the same training is never done, or registered, twice."""
+    inputs = {"snapshot_id": snapshot_id, "settings": context.settings_sha256, "parent": parent}
+    return sha256_bytes(canonical_json(inputs))
+
+
+def open_if_free(context: Context, version: int, *, now: datetime) -> bool:
+    """Put a trained version into the slot; False when another one is under evaluation."""
+    if aliases(context.home, context.name)["challenger"] not in (None, version):
+        return False
+    if aliases(context.home, context.name)["challenger"] is None:
+        open_slot(context.home, context.name, version=version, actor=context.actor, reason="trained", now=now)
+    return True
+
+
+def deployable(context: Context) -> tuple[str, ...]:
+    """Algorithms of the task that may become a challenger (references never do)."""
+    return tuple(a for a in context.task.training.algorithms if a not in REFERENCES)
+
+
+def _parent_artifact(context: Context, parent: int) -> Path:
+    manifest = read_version(context.home, context.name, parent)
+    if manifest.origin != "trained":
+        raise UsageError(
+            f"cannot train on from version {parent} of {context.name}: expected a trained version, got a declared "
+            "one. `sluice policies` lists them."
+        )
+    return context.home.versions(context.name) / str(parent)
+
+
+def _facts(
+    context: Context,
+    snapshot_id: str,
+    trained_until: datetime,
+    parent: int | None,
+    trained: tuple[TrainedPolicy, ...],
+    chosen: TrainedPolicy,
+) -> VersionFacts:
+    return VersionFacts(
+        origin="trained",
+        description=f"{chosen.algorithm}, seed {chosen.seed}",
+        algorithm=chosen.algorithm,
+        seed=chosen.seed,
+        snapshot_id=snapshot_id,
+        trained_until=trained_until,
+        parent=parent,
+        weights_sha256=chosen.weights_sha256,
+        actions=context.actions,
+        head=context.task.training.head,
+        contract_version=context.contract.version,
+        contract_sha256=context.contract.sha256,
+        settings=context.task.training.model_dump(mode="json"),
+        settings_sha256=context.settings_sha256,
+        code_version=code_version(),
+        candidates=tuple(
+            Candidate(
+                algorithm=t.algorithm,
+                seed=t.seed,
+                validation_value=t.validation_value,
+                weights_sha256=t.weights_sha256,
+                deployable=t.algorithm in deployable(context),
+                chosen=t is chosen,
+            )
+            for t in trained
+        ),
+    )
