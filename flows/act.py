@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import orjson
-from data_contracts.observations import read_observations
 from policies.registry import load_version
 from policies.serving import act
 
+from data_contracts.observations import read_observations
 from data_contracts.storage import write_atomic
 from flows.champion import ensure_champion
 from flows.context import Context
@@ -29,7 +29,7 @@ class Served:
 def act_on_file(context: Context, observations: Path, *, seed: int | None, now: datetime) -> Served:
     """One decision per row of `observations`; raises InputError naming file, line and expectation."""
     champion = ensure_champion(context, now=now)
-    table = read_observations(observations, columns=context.contract.columns)
+    table = read_observations(observations, context.contract)
     rng = np.random.default_rng(seed)
     rows = act(
         load_version(context.home, context.name, champion),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from data_contracts.errors import SluiceError
@@ -41,6 +42,15 @@ def report_validation(context: Context, result: ValidationResult, *, now: dateti
     fields = {key: value for key, value in result.to_json().items() if key in Validated.model_fields}
     findings = _validation_findings(context, Validated.model_validate(fields))
     return _alerted(_report(context, findings, rules=VALIDATION_RULES, now=now, run_id=None))
+
+
+def report_integrity(context: Context, problems: Sequence[str], *, now: datetime) -> Alerted:
+    """After `sluice verify`: stored bytes that do not match their hash open an incident, whole ones resolve it."""
+    found = f"{len(problems)} problems" if len(problems) > 1 else "one problem"
+    findings = (
+        [_finding(context, "integrity", problems[0], observed=found, limit="every hash holds")] if problems else []
+    )
+    return _alerted(_report(context, findings, rules=("integrity",), now=now, run_id=None))
 
 
 def check_staleness(home: Home, *, actor: str, now: datetime) -> list[Alerted]:
@@ -109,7 +119,6 @@ def _finding(
         observed=observed,
         limit=limit,
         scope=f"task {context.name}",
-        effect="the champion keeps serving; nothing new was trained on these data",
         owner=context.contract.owner,
         links=(link,) if link else (),
         next_command=f"sluice status {context.name}",
@@ -132,4 +141,6 @@ def _report(
 
 
 def _alerted(result: AlertResult) -> Alerted:
-    return Alerted(opened=list(result.opened), resolved=list(result.resolved), open=list(result.still_open))
+    return Alerted(
+        opened=list(result.opened), resolved=list(result.resolved), open=[*result.opened, *result.still_open]
+    )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from data_contracts.snapshot import list_snapshots, verify_snapshots
-from data_contracts.store import verify_tables
-from policies.gate.evidence import verify_evidence
-from policies.gate.ledger import all_looks
 from policies.registry import list_versions, verify_registry
 
 from data_contracts.errors import SluiceError
+from data_contracts.snapshot import list_snapshots, verify_snapshots
+from data_contracts.store import verify_tables
 from flows.context import Context
+from policies.gate.evidence import verify_evidence
+from policies.gate.ledger import all_looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def verify_task(context: Context) -> Verification:
     problems: list[str] = []
     checked = {"snapshots": 0, "versions": 0, "verdicts": 0}
     for check in (verify_tables, verify_snapshots, verify_registry):
-        problems += _guarded(lambda check=check: check(home, name))
+        problems += _guarded(partial(check, home, name))
     problems += _guarded(lambda: _count(checked, "snapshots", len(list_snapshots(home, name))))
     problems += _guarded(lambda: _count(checked, "versions", len(list_versions(home, name))))
     problems += _guarded(lambda: _verify_looks(context, checked))
@@ -43,7 +45,7 @@ def _verify_looks(context: Context, checked: dict[str, int]) -> list[str]:
     problems: list[str] = []
     for look in all_looks(context.home, context.name):
         checked["verdicts"] += 1
-        problems += _guarded(lambda look=look: verify_evidence(context.home, context.name, look.evidence_id))
+        problems += _guarded(partial(verify_evidence, context.home, context.name, look.evidence_id))
     return problems
 
 
@@ -52,8 +54,8 @@ def _count(checked: dict[str, int], what: str, n: int) -> list[str]:
     return []
 
 
-def _guarded(check: object) -> list[str]:
+def _guarded(check: Callable[[], list[str]]) -> list[str]:
     try:
-        return check()  # type: ignore[operator]
+        return check()
     except SluiceError as error:
         return [str(error)]

@@ -90,10 +90,12 @@ def doctor(as_json: bool) -> None:
 @json_option
 def verify(task: str, as_json: bool) -> None:
     """Check every hash and link, and recompute every verdict from its evidence."""
+    from flows.monitor import report_integrity
     from flows.verify import verify_task
 
     context = open_task(task)
     report = verify_task(context)
+    report_integrity(context, report.problems, now=utc_now())
     lines = [f"{context.name}: {'ok' if not report.problems else 'BROKEN'}, {report.summary}"]
     lines += [f"  {problem}" for problem in report.problems]
     payload = {"ok": not report.problems, "problems": list(report.problems), "checked": report.checked}
