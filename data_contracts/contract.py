@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from data_contracts.problems import Problem
 
 Role = Literal["reserved", "observation", "segment", "extra"]
-LogicalType = Literal["string", "number", "integer", "boolean", "timestamp"]
+LogicalType = Literal["string", "number", "integer", "boolean", "timestamp", "array"]  # array: action_probabilities
 Severity = Literal["block", "warn"]
 
 
@@ -31,9 +35,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableRule:
-    """A rule about the whole of the accepted rows, judged at validation (ODCS quality)."""
+    """A rule about the whole of the accepted rows, judged at validation (ODCS quality).
 
-    rule: str  # e.g. row_count, null_share, expected_weight, known_policy_version
+    `rule` is a key of contract_rules.RULES. `arguments` may hold `column` (or `columns`), `unit` (rows or percent),
+    `missing_values`, and operators of ODCS (`mustBeGreaterThan`, …) with their bounds.
+    """
+
+    rule: str  # e.g. rowCount, null_share, expected_weight, known_policy_version
     severity: Severity
     arguments: dict[str, float | str | list[str]]
     description: str
@@ -74,3 +82,28 @@ class Contract:
         if column.minimum is None or column.maximum is None:  # the parser refuses this earlier
             raise ValueError("reward bounds are not declared")
         return column.minimum, column.maximum
+
+
+def read_contract(path: Path) -> Contract:
+    """Read one contract; raises ConfigurationError with every mistake in `fields["problems"]`."""
+    from data_contracts.contract_reader import parse_contract  # loads pydantic and YAML: the records need neither
+    from data_contracts.problems import refuse
+
+    contract, problems = parse_contract(path)
+    if contract is None:
+        raise refuse(problems)
+    return contract
+
+
+def contract_problems(path: Path) -> list[Problem]:
+    """Every mistake in a contract, in the order of its lines; empty when `read_contract` would succeed."""
+    from data_contracts.contract_reader import parse_contract
+
+    return parse_contract(path)[1]
+
+
+def shipped_contract(task: str) -> Path:
+    """Where the contract of a shipped task lies (whether or not it exists)."""
+    from data_contracts.home import check_name
+
+    return Path(__file__).parent / "contracts" / f"{check_name(task, what='task name')}.odcs.yaml"

@@ -65,6 +65,7 @@ LOGICAL_TYPES: Final[dict[str, pa.DataType]] = {
     "integer": pa.int64(),
     "boolean": pa.bool_(),
     "timestamp": TIMESTAMP,
+    "array": pa.list_(pa.float64()),  # of numbers; only action_probabilities
 }
 
 

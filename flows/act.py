@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import orjson
-from policies.registry import load_version
-from policies.serving import act
 
 from data_contracts.observations import read_observations
 from data_contracts.storage import write_atomic
 from flows.champion import ensure_champion
 from flows.context import Context
+from policies.registry import load_version
+from policies.serving import act
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from policies.encoding import encode
-from policies.export import OnnxPolicy
-from policies.registry import VersionManifest, load_version, read_version
-from policies.reward_model import RewardModel, fit_reward_model
 
 from data_contracts.errors import DegenerateData, UsageError
 from data_contracts.splits import TRAIN, VALIDATION
@@ -17,8 +13,12 @@ from flows.action_features import action_features
 from flows.behavior import behavior_distribution, evaluable_versions
 from flows.context import Context
 from flows.snapshot import load_rows
+from policies.encoding import encode
+from policies.export import OnnxPolicy
 from policies.logged_interactions import LoggedInteractions
 from policies.ope import Estimate, estimate_all
+from policies.registry import VersionManifest, load_version, read_version
+from policies.reward_model import RewardModel, fit_reward_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Pair:
 
     def predict(self, rows: LoggedInteractions) -> NDArray[np.float64]:
         """(n, K) predicted rewards."""
-        return self.reward_model.predict(encode(self.challenger_policy.encoding, rows.observations))
+        return self.reward_model.predict(_features(self.challenger_policy, rows))
 
 
 def load_pair(context: Context, *, version: int, against: int) -> Pair:
@@ -50,7 +50,7 @@ def load_pair(context: Context, *, version: int, against: int) -> Pair:
     train = rows.select(rows.split == TRAIN)
     low, high = context.contract.reward_bounds
     model = fit_reward_model(
-        encode(policy.encoding, train.observations),
+        _features(policy, train),
         train.action,
         train.reward,
         n_actions=rows.n_actions,
@@ -99,3 +99,7 @@ def _propensity(context: Context, rows: LoggedInteractions) -> NDArray[np.float6
     """Logged, or recomputed from the behavior policy where the log has none."""
     recomputed = behavior_distribution(context, rows)[np.arange(rows.n), rows.action]
     return np.where(np.isnan(rows.propensity), recomputed, rows.propensity)
+
+
+def _features(policy: OnnxPolicy, rows: LoggedInteractions) -> NDArray[np.float64]:
+    return encode(policy.encoding, rows.observations).astype(np.float64)

@@ -9,22 +9,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from policies.gate.decision import decide
-from policies.gate.evidence import load_evidence, store_evidence
-from policies.gate.ledger import LookEntry, looks_of, record_look
-from policies.gate.planning import make_plan
-from policies.registry import aliases, read_version
 
 from data_contracts.errors import UsageError
 from data_contracts.splits import VALIDATION
 from flows.behavior import behavior_distribution, evaluable_versions
+from flows.champion import ensure_champion
 from flows.context import Context
 from flows.evaluation import Pair, load_pair
 from flows.records import Looked
 from flows.settings import code_version
 from flows.snapshot import load_rows, take_snapshot
+from policies.gate.decision import decide
+from policies.gate.evidence import load_evidence, store_evidence
+from policies.gate.ledger import LookEntry, looks_of, record_look
+from policies.gate.planning import make_plan
 from policies.gate.records import GateDecision, GateRows, Plan, concatenate
 from policies.logged_interactions import LoggedInteractions
+from policies.registry import aliases, read_version
 
 FINAL_VERDICTS = ("promote", "block", "refuse")
 
@@ -84,7 +85,7 @@ def take_look(context: Context, *, version: int, snapshot_id: str, now: datetime
             f"no look left at version {version} of {context.name}: expected at most {settings.looks} planned looks, "
             "got all of them spent. Close it, or let the next run train a new challenger."
         )
-    champion = aliases(context.home, context.name)["champion"]
+    champion = ensure_champion(context, now=now)
     pair = load_pair(context, version=version, against=champion)
     unread = unread_rows(context, version=version, snapshot_id=snapshot_id)
     new = gate_rows(context, pair, unread.rows)
@@ -143,11 +144,11 @@ def gate_rows(context: Context, pair: Pair, rows: LoggedInteractions) -> GateRow
 def plan(context: Context, pair: Pair, *, n_first: int) -> Plan:
     """Scale of the bets, from validation rows alone (they are earlier than the gate window)."""
     rows = pair.trained_on.select(pair.trained_on.split == VALIDATION)
-    rows = gate_rows(context, pair, rows.select(np.isin(rows.policy_version, list(evaluable_versions(context)))))
+    evaluable = rows.select(np.isin(rows.policy_version, list(evaluable_versions(context))))
     settings = context.task.gate
     low, high = context.contract.reward_bounds
     return make_plan(
-        rows,
+        gate_rows(context, pair, evaluable),
         n_planned=n_first + (settings.looks - 1) * settings.min_rows_per_look,
         reward_minimum=low,
         reward_maximum=high,

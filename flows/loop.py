@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from data_contracts.errors import Busy, ContractViolation, SluiceError
 from flows.champion import ensure_champion
 from flows.context import Context
@@ -72,7 +74,11 @@ def retrain(
     A run that was cut off before is taken over: its committed steps are not repeated.
     """
     with context.home.lock(context.name):
-        request = {"paths": [str(p) for p in paths], "as_of": as_of and as_of.isoformat(), "origin": origin}
+        request: dict[str, JsonValue] = {
+            "paths": [str(p) for p in paths],
+            "as_of": as_of.isoformat() if as_of else None,
+            "origin": origin,
+        }
         run = begin_run(context.home, context.name, command="retrain", request=request, now=now, call=call)
         try:
             result = _steps(context, run, paths=paths, as_of=as_of, origin=origin, progress=progress)

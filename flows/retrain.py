@@ -8,6 +8,8 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
+from uuid import UUID
 
 from prefect import flow, task
 from prefect.artifacts import (
@@ -61,7 +63,7 @@ class _Progress:
 
     def __init__(self) -> None:
         self._done = 0
-        self._id = create_progress_artifact(0.0, description="Steps of the run")
+        self._id = cast(UUID, create_progress_artifact(0.0, description="Steps of the run"))  # sync here: no coroutine
 
     def advance(self) -> None:
         self._done += 1

@@ -1,89 +1,143 @@
-"""A task file, read into typed settings: where the log is, what may be done, when to retrain, whom to tell."""
+"""Tasks: which ones are shipped, a task file and its contract read into typed settings, the files they name."""
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from data_contracts.contract import Contract, shipped_contract
+from data_contracts.errors import ConfigurationError, UsageError
+from data_contracts.home import NAME
+from data_contracts.problems import Problem, Problems, refuse, show, shown_path
+from flows.settings import ROOT
+from flows.task_paths import expand, wrong_pattern
+from flows.task_settings import (
+    Actions,
+    AlertRoute,
+    BehaviorPolicy,
+    Cadence,
+    DeclaredPolicy,
+    Source,
+    Task,
+)
 
-from data_contracts.outcomes import RewardSettings
-from data_contracts.splits import SplitSettings
-from policies.action_probabilities import HeadSettings
-from policies.algorithms import TrainingSettings
-from policies.gate.settings import GateSettings
+__all__ = [
+    "Actions",
+    "AlertRoute",
+    "BehaviorPolicy",
+    "Cadence",
+    "DeclaredPolicy",
+    "Source",
+    "Task",
+    "expand",
+    "load_task",
+    "resolve",
+    "shipped_tasks",
+    "source_files",
+    "task_problems",
+]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(_Strict):
-    """Where the log lies: paths or globs, relative to the task file unless absolute."""
-
-    interactions: tuple[str, ...] = ()
-    outcomes: tuple[str, ...] = ()
-
-
-class DeclaredPolicy(_Strict):
-    """A policy that needs no training: exactly one of the fields. An ONNX file maps float32 observations
-    (n, d), in the contract's order, to `scores` (n, K)."""
-
-    uniform: Literal[True] | None = None
-    constant: str | None = None
-    probabilities: dict[str, float] | None = None
-    onnx: str | None = None
-    head: HeadSettings = HeadSettings(exploration=0.05)
-
-
-class BehaviorPolicy(_Strict):
-    """Where the whole distribution of a logged `policy_version` comes from: exactly one of the fields."""
-
-    uniform: Literal[True] | None = None
-    probabilities: dict[str, float] | None = None
-    version: int | None = Field(None, description="a version of this task's registry, re-evaluated")
-    logged: Literal["distribution", "propensity"] | None = Field(
-        None,
-        description="distribution: column action_probabilities; propensity: the logged action's only (never gates)",
-    )
+SHIPPED: Final = ROOT / "infra" / "tasks"
+SUFFIXES: Final = (".yaml", ".yml")
 
 
-class Actions(_Strict):
-    """The declared action set; `features` is a CSV keyed by column `action`."""
-
-    names: tuple[str, ...] = Field(min_length=2)
-    features: str | None = None
+def shipped_tasks() -> list[str]:
+    """Names of the tasks that come with Sluice."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml") if NAME.fullmatch(path.stem))
 
 
-class Cadence(_Strict):
-    """When to retrain: a run at every tick of `cron` (UTC), training only after `after_new_rows` matured rows."""
+def load_task(name_or_path: str | Path) -> tuple[Task, Contract]:
+    """A shipped task by name, or any task by path, with its contract.
 
-    cron: str = "0 3 * * *"
-    after_new_rows: int = Field(1000, ge=1)
-    stale_after_hours: float = Field(48.0, gt=0, description="no successful run for so long opens an incident")
-
-
-class AlertRoute(_Strict):
-    """Where incidents go, beside the log on disk and stdout."""
-
-    webhooks: tuple[str, ...] = ()
+    Raises UsageError when there is no such task, ConfigurationError with every mistake of both files.
+    """
+    task, contract, problems = _read(find_task(name_or_path))
+    if task is None or contract is None or problems:
+        raise refuse(problems)
+    return task, contract
 
 
-class Task(_Strict):
-    """One task file. `name` equals the file's name; paths are relative to the file."""
+def task_problems(name_or_path: str | Path) -> list[Problem]:
+    """Every mistake of the task file and of its contract; empty when `load_task` would succeed."""
+    return _read(find_task(name_or_path))[2]
 
-    task: str
-    description: str = ""
-    contract: str | None = None  # default: the shipped contract of the same name, or NAME.odcs.yaml beside the file
-    source: Source = Source()
-    actions: Actions
-    reward: RewardSettings = RewardSettings()
-    champion: DeclaredPolicy
-    behavior_policies: dict[str, BehaviorPolicy] = {}
-    truth: str | None = None  # Parquet: observation columns, then one column of expected reward per action
-    split: SplitSettings = SplitSettings()
-    training: TrainingSettings
-    gate: GateSettings = GateSettings()
-    cadence: Cadence = Cadence()
-    alerts: AlertRoute = AlertRoute()
-    file: Path = Field(Path(), exclude=True)  # set by the reader
+
+def find_task(name_or_path: str | Path) -> Path:
+    """Where the task file lies (absolute). What looks like a path is one; anything else is a shipped name."""
+    text = str(name_or_path)
+    if text.endswith(SUFFIXES) or os.sep in text:
+        path = Path(text).absolute()
+        if not path.is_file():
+            raise UsageError(f"no task file {text}: expected a YAML file, got nothing there. Check the path.")
+        return path
+    names = shipped_tasks()
+    if text not in names:
+        close = get_close_matches(text, names, n=3)
+        then = f"Did you mean {' or '.join(close)}?" if close else "A path to a task file works as well."
+        raise UsageError(
+            f"no task {text!r}: expected one of {', '.join(names) or 'none shipped'}, got {text!r}. {then}"
+        )
+    return SHIPPED / f"{text}.yaml"
+
+
+def resolve(task: Task, relative: str) -> Path:
+    """A path of the task file, which is relative to it."""
+    return (task.file.parent / relative).resolve()
+
+
+def source_files(task: Task, kind: Literal["interactions", "outcomes"]) -> list[Path]:
+    """Files of the task's source, each once: patterns in the order of the task file, the files of a glob sorted.
+
+    Raises ConfigurationError for an object-store URL.
+    """
+    patterns = task.source.interactions if kind == "interactions" else task.source.outcomes
+    for pattern in patterns:
+        if expected := wrong_pattern(pattern):
+            then = "Correct source in the task file."
+            raise ConfigurationError(
+                f"pattern in source.{kind} of {task.file}: expected {expected}, got {show(pattern)}. {then}"
+            )
+    found = [path.resolve() for pattern in patterns for path in expand(pattern, base=task.file.parent)]
+    return list(dict.fromkeys(found))
+
+
+def _read(path: Path) -> tuple[Task | None, Contract | None, list[Problem]]:
+    """Task and contract as far as they can be read, and every mistake: the task file's own first, in order of lines."""
+    from data_contracts.contract_reader import parse_contract
+    from data_contracts.model_problems import read_model
+    from data_contracts.yaml_strict import read_yaml
+    from flows.task_checks import TaskFile, check_task
+
+    document = read_yaml(path)
+    problems, data = Problems(document.file, document.index, list(document.problems)), document.data or {}
+    contract_path = _contract_path(path, data, problems)
+    contract, of_contract = parse_contract(contract_path) if contract_path is not None else (None, [])
+    task = None
+    if document.data is not None:
+        read = read_model(data, Task, problems)
+        check_task(TaskFile(path, data, read.parts, contract, problems))
+        task = read.model.model_copy(update={"file": path}) if read.model is not None else None
+    own = sorted(problems.found, key=lambda problem: (problem.file != document.file, problem))
+    return task, contract, own + of_contract
+
+
+def _contract_path(path: Path, data: dict[str, object], problems: Problems) -> Path | None:
+    """`contract:`, else NAME.odcs.yaml beside the task file, else the shipped contract of that name."""
+    declared = data.get("contract")
+    if isinstance(declared, str):
+        found = path.parent / declared
+        if "\0" not in declared and found.is_file():
+            return found
+        then = "The path is relative to the task file."
+        problems.add(("contract",), "contract", expected="a file that exists", got=show(declared), then=then)
+        return None
+    beside = path.with_name(f"{path.stem}.odcs.yaml")
+    candidates = [beside, *([shipped_contract(path.stem)] if NAME.fullmatch(path.stem) else [])]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    expected = f"{shown_path(beside)}, or key contract with its path"
+    problems.add(("contract",), "no contract", expected=expected, got="neither", then="Write the contract.")
+    return None

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from policies.registry import list_versions, verify_registry
-
 from data_contracts.errors import SluiceError
 from data_contracts.snapshot import list_snapshots, verify_snapshots
 from data_contracts.store import verify_tables
 from flows.context import Context
 from policies.gate.evidence import verify_evidence
 from policies.gate.ledger import all_looks
+from policies.registry import list_versions, verify_registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,23 @@
-"""Which algorithms may train a challenger, and their settings."""
+"""Which algorithms may train a challenger, their settings, and the one interface they train through."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from policies.action_probabilities import HeadSettings
 
+if TYPE_CHECKING:
+    import torch
+    from d3rlpy.dataset import TransitionMiniBatch
+
 AlgorithmName = Literal["cql", "bcq", "bc", "linear"]
 REFERENCES: tuple[AlgorithmName, ...] = ("bc", "linear")  # trained to compare with, never deployed
+ONE_PASS: tuple[AlgorithmName, ...] = ("linear",)  # closed form: reads every row once, knows no seed
 
 
 class AlgorithmSettings(BaseModel):
@@ -20,10 +28,10 @@ class AlgorithmSettings(BaseModel):
     steps: int = Field(3000, ge=1)
     batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    hidden_units: tuple[int, ...] = (64, 64)
+    hidden_units: tuple[int, ...] = Field((64, 64), min_length=1)
     gamma: float = Field(0.99, ge=0, le=1)
     target_update_interval: int = Field(500, ge=1)
-    conservatism: float = Field(0.1, ge=0, description="cql: weight (alpha) of the conservative term")
+    conservatism: float = Field(0.03, ge=0, description="cql: weight (alpha) of the conservative term")
     action_flexibility: float = Field(0.05, ge=0, le=1, description="bcq: least probability ratio an action needs")
 
 
@@ -37,3 +45,28 @@ class TrainingSettings(BaseModel):
     head: HeadSettings = HeadSettings()
     curve_points: int = Field(10, ge=2, description="points of each learning curve")
     workers: int = Field(2, ge=1, description="training processes, one thread each")
+
+
+class Learner(Protocol):
+    """What training needs of an algorithm."""
+
+    def update(self, batch: TransitionMiniBatch) -> dict[str, float]:
+        """Learn from one batch; returns its losses by name (none for a closed form)."""
+
+    def scores_module(self) -> torch.nn.Module:
+        """Scaled float32 features (n, d) -> scores (n, K), higher is better; shares the learner's weights."""
+
+    def start_from(self, weights: Mapping[str, NDArray[np.float32]]) -> int:
+        """Copy the arrays that `scores_module` also has (by name); returns how many. UsageError when shapes differ."""
+
+
+def create(name: AlgorithmName, settings: AlgorithmSettings, *, n_features: int, n_actions: int, seed: int) -> Learner:
+    """A fresh learner; equal arguments and batches give bit-equal weights on one thread."""
+    if name == "linear":
+        from policies.ridge import RidgeLearner
+
+        return RidgeLearner(n_features=n_features, n_actions=n_actions)
+    from policies import learners
+
+    build = {"cql": learners.conservative, "bcq": learners.batch_constrained, "bc": learners.cloning}[name]
+    return build(settings, n_features=n_features, n_actions=n_actions, seed=seed)

@@ -66,7 +66,7 @@ def write_text(path: Path, lines: list[str]) -> Path:
 def test_evaluate_reads_validation_rows_only(site: Site) -> None:
     answer = site.run("evaluate", site.task, "--version", "2", "--against", "1")
     names = {(e["policy"], e["estimator"]) for e in answer["estimates"]}
-    assert names == {(p, e) for p in ("champion", "challenger", "difference") for e in ("IPS", "SNIPS", "DM", "DR")}
+    assert names == {(p, e) for p in ("champion", "challenger", "difference") for e in ("ips", "snips", "dm", "dr")}
     n_validation = site.run("snapshot", site.task)["n_validation"]
     assert {e["n"] for e in answer["estimates"]} == {n_validation}
 

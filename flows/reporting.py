@@ -1,0 +1,280 @@
+"""Collect what a run did into the facts of its report, from committed records alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from data_contracts.ingest import count_accounting, read_batches
+from data_contracts.quarantine import summarize
+from data_contracts.snapshot import Snapshot, load_snapshot
+from data_contracts.storage import read_json
+from flows.alerts.incidents import open_incidents
+from flows.context import Context
+from flows.evaluation import estimate_on_validation, load_pair
+from flows.records import Ingested, Looked, Reported, Snapshotted, Triggered, Validated
+from flows.report.compare import describe_changes
+from flows.report.facts import RunFacts
+from flows.report.render import write_report
+from flows.runs import Run, list_runs
+from flows.settings import code_version, lock_sha256
+from flows.truth import exact_value
+from policies.export import load_policy
+from policies.gate.evidence import Evidence, load_evidence
+from policies.registry import history, list_versions, load_version, read_version
+
+Facts = dict[str, Any]  # one section of RunFacts, checked by its model
+
+
+def write_run_report(context: Context, run: Run) -> Reported:
+    """HTML and JSON beside the run's record; says what changed since the task's last report."""
+    facts = collect_facts(context, run)
+    changes = describe_changes(_previous(context, run), facts)
+    html = write_report(facts.model_copy(update={"changes": changes}), run.folder)
+    return Reported(html=str(html), json_path=str(html.with_suffix(".json")))
+
+
+def collect_facts(context: Context, run: Run) -> RunFacts:
+    """Everything the report shows of a run, in whatever state it ended."""
+    looked = run.result("look", Looked) or run.result("look_open", Looked)
+    evidence = load_evidence(context.home, context.name, looked.evidence_id) if looked else None
+    snapshotted = run.result("snapshot", Snapshotted)
+    snapshot = load_snapshot(context.home, context.name, snapshotted.snapshot_id)[0] if snapshotted else None
+    sections: Facts = {
+        "task": context.name,
+        "description": context.task.description,
+        "run_id": run.record.run_id,
+        "command": run.record.command,
+        "started_at": run.record.moment,
+        "ended_at": datetime.now(UTC),
+        "as_of": snapshot.as_of if snapshot else run.record.moment,
+        **_trigger(run),
+        **_verdict(context, run, looked, evidence),
+        **_policies(context, looked),
+        **_values(context, looked, evidence),
+        **_training(context, looked),
+        "data": _data(context, run, snapshot, evidence),
+        "lineage": _lineage(context, snapshot),
+        "incidents": [
+            {"rule": i.rule, "urgency": i.urgency, "summary": i.summary, "since": i.opened_at}
+            for i in open_incidents(context.home, context.name)
+        ],
+        "next": _next(context, looked),
+    }
+    return RunFacts.model_validate(sections)
+
+
+def _previous(context: Context, run: Run) -> RunFacts | None:
+    """The facts of the task's last report before this run."""
+    earlier = [r for r in list_runs(context.home, context.name) if r.run_id != run.record.run_id]
+    for record in reversed(earlier):
+        path = context.home.runs(context.name) / record.run_id / "report.json"
+        if path.exists():
+            return RunFacts.model_validate(read_json(path))
+    return None
+
+
+def _trigger(run: Run) -> Facts:
+    triggered = run.result("trigger", Triggered)
+    if triggered is None:
+        return {"trigger": {"fired": [], "detail": "", "trained": False, "why_not": "the data was blocked"}}
+    fields = triggered.model_dump(include={"fired", "detail", "why_not"})
+    return {"trigger": {**fields, "trained": "train" in run.record.steps}}
+
+
+def _verdict(context: Context, run: Run, looked: Looked | None, evidence: Evidence | None) -> Facts:
+    if looked is None or evidence is None:
+        triggered = run.result("trigger", Triggered)
+        validated = run.result("validate", Validated)
+        blocked = validated is not None and validated.level == "block"
+        sentence = "The data breaks its contract: nothing was trained, the champion keeps serving." if blocked else ""
+        return {
+            "verdict": None,
+            "sentence": sentence or f"Nothing was trained: {triggered.detail if triggered else ''}.",
+        }
+    numbers = evidence.decision.evidence
+    gate = {
+        key: numbers[key]
+        for key in ("log_e_promote", "log_e_block", "log_threshold", "look", "n_looks", "n", "n_units", "trajectory")
+    }
+    more = numbers["more"]
+    return {
+        "verdict": looked.verdict,
+        "sentence": looked.reasons[0],
+        "reasons": looked.reasons[1:],
+        "override": any(m.override for m in history(context.home, context.name)),
+        "lift": numbers["lift"],
+        "gate": {**gate, "evidence_id": looked.evidence_id},
+        "more": more and {**more, "minimum_lift": context.task.gate.minimum_lift},
+        "weights": numbers["weights"],
+    }
+
+
+def _policies(context: Context, looked: Looked | None) -> Facts:
+    moves = history(context.home, context.name)
+    champion_moves = [m for m in moves if m.alias == "champion"]
+    champion = read_version(context.home, context.name, champion_moves[-1].version)
+    facts: Facts = {
+        "champion": {
+            "version": champion.version,
+            "origin": champion.origin,
+            "description": champion.description,
+            "since": champion_moves[-1].at,
+        },
+        "previous_champion": champion_moves[-1].previous,
+    }
+    if looked is None:
+        return facts
+    manifest = read_version(context.home, context.name, looked.version)
+    state = "promoted" if champion.version == looked.version else "closed" if looked.final else "open"
+    challenger = {
+        "version": looked.version,
+        "algorithm": manifest.algorithm,
+        "seed": manifest.seed,
+        "artifact_sha256": manifest.artifact_sha256,
+        "state": state,
+        "trained_until": manifest.trained_until,
+    }
+    return {**facts, "challenger": challenger}
+
+
+def _values(context: Context, looked: Looked | None, evidence: Evidence | None) -> Facts:
+    """Estimates on the gate's rows (on validation rows, where the gate refused), action shares, and the truth."""
+    if looked is None or evidence is None:
+        return {}
+    pair = load_pair(context, version=looked.version, against=looked.champion)
+    estimates = evidence.decision.evidence["estimates"]
+    window = "gate" if estimates else "validation"
+    if not estimates:
+        estimates = [asdict(e) for e in estimate_on_validation(context, pair)]
+    keys = ("policy", "estimator", "value", "lower", "upper", "effective_sample_size", "n")
+    rows = evidence.rows
+    shares = zip(context.actions, rows.champion.mean(axis=0), rows.challenger.mean(axis=0), strict=True)
+    truth = (exact_value(context, pair.champion_policy), exact_value(context, pair.challenger_policy))
+    return {
+        "estimates": [{key: e[key] for key in keys} for e in estimates],
+        "window": window,
+        "actions": [{"action": a, "champion": float(p0), "challenger": float(p1)} for a, p0, p1 in shares if rows.n],
+        "truth": None
+        if None in truth
+        else {"champion": truth[0], "challenger": truth[1], "by_policy": _truth_by_policy(context, looked.version)},
+    }
+
+
+def _training(context: Context, looked: Looked | None) -> Facts:
+    """Learning curves and every algorithm and seed that was trained beside the challenger."""
+    if looked is None:
+        return {}
+    manifest = read_version(context.home, context.name, looked.version)
+    folder = context.home.training(context.name) / manifest.key
+    chosen = {(c.algorithm, c.seed) for c in manifest.candidates if c.chosen}
+    curves, candidates = [], []
+    for candidate in manifest.candidates:
+        artifact = folder / f"{candidate.algorithm}-{candidate.seed}"
+        curves.append(
+            {
+                "algorithm": candidate.algorithm,
+                "seed": candidate.seed,
+                "chosen": (candidate.algorithm, candidate.seed) in chosen,
+                "points": _curve(read_json(artifact / "result.json")),
+            }
+        )
+        candidates.append(
+            {
+                "algorithm": candidate.algorithm,
+                "seed": candidate.seed,
+                "validation_value": candidate.validation_value,
+                "truth": exact_value(context, load_policy(artifact)),
+                "deployable": candidate.deployable,
+                "chosen": candidate.chosen,
+            }
+        )
+    return {"curves": curves, "candidates": candidates}
+
+
+def _curve(result: dict[str, Any]) -> list[Facts]:
+    return [{"step": p["step"], "loss": p["loss"], "value": p["value"]} for p in result["curve"]]
+
+
+def _truth_by_policy(context: Context, version: int) -> list[Facts]:
+    values = []
+    for manifest in list_versions(context.home, context.name):
+        if manifest.version <= version:
+            value = exact_value(context, load_version(context.home, context.name, manifest.version))
+            values.append({"name": f"version {manifest.version} ({manifest.description})", "value": value})
+    return values
+
+
+def _data(context: Context, run: Run, snapshot: Snapshot | None, evidence: Evidence | None) -> Facts:
+    ingested = run.result("ingest", Ingested)
+    totals = count_accounting(context.home, context.name)
+    validated = run.result("validate", Validated)
+    facts: Facts = {
+        "n_read": totals.n_read,
+        "n_accepted": totals.n_accepted,
+        "n_quarantined": totals.n_quarantined,
+        "n_duplicate": totals.n_duplicate,
+        "quarantine_reasons": [{"reason": reason, "n": n} for reason, n in summarize(context.home, context.name)],
+        "n_without_distribution": evidence.decision.evidence["inputs"]["n_without_distribution"] if evidence else 0,
+    }
+    if ingested is not None and snapshot is not None:
+        facts |= _snapshot_counts(context, snapshot)
+    if validated is not None:
+        keys = ("rule", "column", "passed", "level", "observed", "limit")
+        checks = [{key: check[key] for key in keys} for check in validated.checks]
+        facts["validation"] = {"level": validated.level, "checks": checks, "data_docs": validated.data_docs}
+        facts["drift"] = _drift(validated.drift)
+    return facts
+
+
+def _snapshot_counts(context: Context, snapshot: Snapshot) -> Facts:
+    names = ("n_interactions", "n_matured", "n_late", "n_train", "n_validation", "n_gate", "n_excluded")
+    _, table = load_snapshot(context.home, context.name, snapshot.snapshot_id)
+    own_unit = bool(np.all(np.asarray(table["unit_id"]) == np.asarray(table["interaction_id"])))
+    return {
+        **{name: getattr(snapshot, name) for name in names},
+        "rows_by_version": [
+            {"policy_version": name, "n": n} for name, n in sorted(snapshot.rows_per_policy_version.items())
+        ],
+        "clustering": "unknown (no unit in the log)" if own_unit else "by unit",
+    }
+
+
+def _drift(drift: dict[str, Any] | None) -> Facts | None:
+    if drift is None:
+        return None
+    top = [{key: m[key] for key in ("name", "kind", "observed", "expected", "z")} for m in drift["top"]]
+    keys = ("level", "reference", "statistic", "false_alarm_budget")
+    return {**{key: drift[key] for key in keys}, "top": top}
+
+
+def _lineage(context: Context, snapshot: Snapshot | None) -> Facts:
+    return {
+        "snapshot_id": snapshot.snapshot_id if snapshot else None,
+        "table_version": snapshot.table_version if snapshot else None,
+        "contract_id": context.contract.id,
+        "contract_version": context.contract.version,
+        "contract_sha256": context.contract.sha256,
+        "settings_sha256": context.settings_sha256,
+        "code_version": code_version(),
+        "lock_sha256": lock_sha256(),
+        "batches": _batches(context),
+        "n_files": len(snapshot.files) if snapshot else 0,
+    }
+
+
+def _batches(context: Context) -> list[str]:
+    return [batch.batch_id for batch in read_batches(context.home, context.name)]
+
+
+def _next(context: Context, looked: Looked | None) -> list[str]:
+    cadence = context.task.cadence
+    if looked is not None and not looked.final:
+        needed = context.task.gate.min_rows_per_look
+        return [f"Look {looked.look + 1} of {looked.n_looks} once {needed:,} unread matured gate rows are there."]
+    return [
+        f"A run at every tick of `{cadence.cron}` (UTC); it trains after {cadence.after_new_rows:,} new matured rows."
+    ]

@@ -1,0 +1,72 @@
+"""The scale of the bets, from rows before the gate window; and the variance that any logging policy would give."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_contracts.errors import DegenerateData
+from policies.gate.records import GateRows, Plan
+from policies.gate.statistic import NEVER
+
+
+def make_plan(rows: GateRows, *, n_planned: int, reward_minimum: float, reward_maximum: float) -> Plan:
+    """Fix the scale of the bets before the first gate row is read.
+
+    sigma^2 = mean_x sum_a (challenger - champion)^2 / behavior * (residual variance) + Var_x(sum_a d q): the
+    variance of the DR difference as the policies alone imply it, so that no rare event has to have happened.
+
+    `rows` are validation rows (earlier than the gate window; rows with a number that is not finite are left out,
+    and without any the reward's range stands in): a wrong plan costs power, never validity. Returns sigma^2 in
+    reward^2. Raises DegenerateData when `n_planned` < 1 or the reward's bounds are not an interval.
+    """
+    if n_planned < 1 or not (math.isfinite(reward_minimum) and math.isfinite(reward_maximum)):
+        raise DegenerateData(f"no plan: expected n_planned >= 1 and finite reward bounds, got {n_planned}.")
+    if reward_minimum >= reward_maximum:
+        raise DegenerateData(f"no plan: expected reward minimum < maximum, got [{reward_minimum}, {reward_maximum}].")
+    reward_range = reward_maximum - reward_minimum
+    used = _finite(rows)
+    variance = residual_variance(
+        action=rows.action[used], reward=rows.reward[used], reward_model=rows.reward_model[used], pseudo=reward_range
+    )
+    d, predicted = (rows.challenger - rows.champion)[used], rows.reward_model[used]
+    spread = difference_variance(d, rows.behavior[used], predicted, variance=variance) if used.any() else 0.0
+    if not (math.isfinite(spread) and spread > 0):
+        spread = variance  # no rows, or the policies agree on all of them: any scale will do
+    return Plan(n_planned=n_planned, sigma_squared=spread, reward_minimum=reward_minimum, reward_maximum=reward_maximum)
+
+
+def residual_variance(
+    *,
+    action: NDArray[np.int64],
+    reward: NDArray[np.float64],
+    reward_model: NDArray[np.float64],
+    pseudo: float,
+) -> float:
+    """Mean (r - q)^2 of n rows and one pseudo-row with residual `pseudo` (a rare event not seen yet). In reward^2."""
+    residual = reward - reward_model[np.arange(len(action)), action]
+    return float(((residual**2).sum() + pseudo**2) / (len(residual) + 1))
+
+
+def difference_variance(
+    d: NDArray[np.float64], logging: NDArray[np.float64], predicted: NDArray[np.float64], *, variance: float
+) -> float:
+    """Variance of one row's DR difference if `logging` (n, K) draws the actions and residuals have `variance`.
+
+    mean_x sum_a d_a^2 / logging_a * variance + Var_x(sum_a d_a q_a), for d = challenger - champion (n, K).
+    Actions that are never logged are left out (infinite otherwise: support is judged elsewhere). In reward^2.
+    """
+    taken = logging >= NEVER
+    ratio = np.divide(d**2, logging, out=np.zeros_like(d), where=taken)
+    return float(ratio.sum(axis=1).mean() * variance + np.einsum("ij,ij->i", d, predicted).var())
+
+
+def _finite(rows: GateRows) -> NDArray[np.bool_]:
+    """(n,) rows whose every number is finite."""
+    matrices = (rows.behavior, rows.champion, rows.challenger, rows.reward_model)
+    good = np.isfinite(rows.reward)
+    for matrix in matrices:
+        good &= np.isfinite(matrix).all(axis=1)
+    return good

@@ -1,0 +1,412 @@
+"""A contract is read into typed records, or every mistake in it is named with its line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+from open_data_contract_standard.model import OpenDataContractStandard
+
+from data_contracts.contract import Column, TableRule, contract_problems, read_contract, shipped_contract
+from data_contracts.errors import ConfigurationError
+from data_contracts.yaml_strict import read_yaml
+
+BASE = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: shop
+version: 1.2.0
+status: active
+team:
+  name: shop-team
+support:
+  - {channel: shop-help, url: "https://example.org/help"}
+slaProperties:
+  - {property: freshness, value: 2, unit: d}
+customProperties:
+  - {property: runbook, value: RUNBOOK.md}
+schema:
+  - name: interactions
+    logicalType: object
+    quality:
+      - {type: library, metric: rowCount, mustBeGreaterThan: 0, severity: block}
+      - {type: custom, engine: sluice, severity: warn, implementation: {rule: null_share, column: age, mustBe: 0}}
+    properties:
+      - {name: interaction_id, logicalType: string, required: true, unique: true}
+      - {name: unit_id, logicalType: string, required: true}
+      - {name: occurred_at, physicalName: ts, logicalType: timestamp, required: true}
+      - {name: action, logicalType: integer, required: true}
+      - {name: policy_version, logicalType: string, required: true}
+      - {name: propensity, logicalType: number}
+      - {name: reward, logicalType: number, logicalTypeOptions: {minimum: 0, maximum: 5}}
+      - {name: age, logicalType: integer, tags: [observation], logicalTypeOptions: {minimum: 0}}
+      - name: device
+        logicalType: string
+        tags: [observation, segment]
+        quality:
+          - {metric: invalidValues, arguments: {validValues: [phone, desk]}, mustBe: 0}
+      - {name: note, logicalType: string, tags: [extra]}
+"""
+OUTCOMES = """\
+  - name: outcomes
+    logicalType: object
+    properties:
+      - {name: interaction_id, logicalType: string, required: true}
+      - {name: channel, logicalType: string}
+      - {name: value, logicalType: number, required: true, logicalTypeOptions: {minimum: 0, maximum: 5}}
+      - {name: observed_at, logicalType: timestamp, required: true}
+"""
+N_LINES = BASE.count("\n")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "shop.odcs.yaml"
+    path.write_text(text)
+    return path
+
+
+def edited(old: str, new: str, base: str = BASE) -> str:
+    assert base.count(old) == 1, old
+    return base.replace(old, new)
+
+
+def test_a_contract_becomes_records(tmp_path: Path) -> None:
+    path = write(tmp_path, BASE)
+    contract = read_contract(path)
+    assert (contract.id, contract.version, contract.owner, contract.support, contract.runbook) == (
+        "shop",
+        "1.2.0",
+        "shop-team",
+        "https://example.org/help",
+        "RUNBOOK.md",
+    )
+    assert contract.freshness_hours == 48.0
+    assert contract.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert contract.path == str(path)
+    assert [c.name for c in contract.own_columns] == ["age", "device", "note"]
+    assert [c.name for c in contract.observation] == ["age", "device"]
+    assert contract.reward_bounds == (0, 5)
+    occurred, age, device = (contract.column(name) for name in ("occurred_at", "age", "device"))
+    assert occurred == Column("occurred_at", "ts", "timestamp", ("reserved",), required=True)
+    assert age == Column("age", "age", "integer", ("observation",), minimum=0)
+    assert device == Column("device", "device", "string", ("observation", "segment"), valid_values=("phone", "desk"))
+    assert contract.table_rules == (
+        TableRule("rowCount", "block", {"mustBeGreaterThan": 0.0, "unit": "rows"}, "number of rows"),
+        TableRule(
+            "null_share",
+            "warn",
+            {"mustBe": 0.0, "column": "age"},
+            "share of rows, in [0, 1], without a value in a column",
+        ),
+    )
+
+
+def test_outcomes_may_bring_the_reward(tmp_path: Path) -> None:
+    without = "".join(line for line in BASE.splitlines(keepends=True) if "name: reward" not in line)
+    contract = read_contract(write(tmp_path, without + OUTCOMES))
+    assert contract.reward_bounds == (0, 5)
+    assert [c.name for c in contract.outcome_columns] == ["interaction_id", "channel", "value", "observed_at"]
+
+
+@pytest.mark.parametrize("name", ["open_bandit", "digits_bandit"])
+def test_the_shipped_contracts_are_sound_for_sluice_and_for_the_standard(name: str) -> None:
+    path = shipped_contract(name)
+    assert contract_problems(path) == []
+    data = read_yaml(path).data
+    assert data is not None
+    OpenDataContractStandard.model_validate(data)
+    schema = json.loads((files("open_data_contract_standard") / "schema.json").read_text())
+    jsonschema.Draft201909Validator(schema).validate(data)
+
+
+CASES: dict[str, tuple[str, str, int, str]] = {
+    # header
+    "another version of the standard": ("v3.1.0", "v3.0.2", 1, "expected v3.1.0, got 'v3.0.2'"),
+    "version of the standard is a number": ("apiVersion: v3.1.0", "apiVersion: 3.1", 1, "string, got 3.1"),
+    "no kind": ("kind: DataContract\n", "", 1, "missing key 'kind'"),
+    "another kind": ("kind: DataContract", "kind: DataContrakt", 2, "Did you mean 'DataContract'?"),
+    "unknown key": ("status: active", "status: active\nsuport: x", 6, "Did you mean 'support'?"),
+    "unknown key below": ("  name: shop-team", "  name: shop-team\n  nmae: x", 8, "'nmae' in team: expected one of"),
+    "duplicate key": ("status: active", "status: active\nid: shop", 6, "duplicate key 'id'"),
+    "version is a number": ("version: 1.2.0", "version: 1.2", 4, "wrong value in version: expected string, got 1.2"),
+    "no owner": ("  name: shop-team", "  description: x", 6, "no owner: expected team with a name"),
+    "no support": ('  - {channel: shop-help, url: "https://example.org/help"}', "  []", 8, "no support"),
+    "no runbook": ("property: runbook", "property: runbok", 12, "runbook: expected one"),
+    "freshness without unit": (", unit: d", "", 11, "a number above 0 and a unit"),
+    "freshness misspelt": ("freshness", "freshnes", 11, "Did you mean 'freshness'?"),
+    # objects
+    "unknown object": ("name: interactions", "name: interaction", 15, "Did you mean 'interactions'?"),
+    "object of another type": ("logicalType: object", "logicalType: array", 16, "expected object, got 'array'"),
+    # columns
+    "no reserved column": (
+        "      - {name: unit_id, logicalType: string, required: true}\n",
+        "",
+        20,
+        "missing column 'unit_id'",
+    ),
+    "required column that may be absent": (
+        "unit_id, logicalType: string, required: true",
+        "unit_id, logicalType: string",
+        22,
+        "expected required: true, got null",
+    ),
+    "reserved column of another type": (
+        "ts, logicalType: timestamp",
+        "ts, logicalType: string",
+        23,
+        "logicalType of column occurred_at: expected timestamp, got 'string'",
+    ),
+    "action of another type": (
+        "action, logicalType: integer",
+        "action, logicalType: number",
+        24,
+        "expected one of string, integer, got 'number'",
+    ),
+    "unknown type": ("note, logicalType: string", "note, logicalType: strin", 34, "Did you mean 'string'?"),
+    "type that nobody reads": ("note, logicalType: string", "note, logicalType: date", 34, "string, number, integer"),
+    "array as own column": ("note, logicalType: string", "note, logicalType: array", 34, "got 'array'"),
+    "no type": ("note, logicalType: string", "note", 34, "got null"),
+    "no name": ("{name: note,", "{", 34, "column without a name"),
+    "unknown option": ("{minimum: 0}}", "{minimun: 0}}", 28, "Did you mean 'minimum'?"),
+    "option that nobody checks": (
+        "tags: [extra]",
+        "tags: [extra], logicalTypeOptions: {pattern: a}",
+        34,
+        "unknown option 'pattern' in logicalTypeOptions of column note (string)",
+    ),
+    "bound is no number": ("{minimum: 0}}", "{minimum: true}}", 28, "expected a number, got True"),
+    "bounds swapped": ("{minimum: 0}}", "{minimum: 9, maximum: 3}}", 28, "expected at least 9, got 3"),
+    "unknown tag": ("tags: [extra]", "tags: [extr]", 34, "Did you mean 'extra'?"),
+    "no tag": (", tags: [extra]", "", 34, "column note without a role: expected tags from observation"),
+    "tag on a reserved name": (
+        "propensity, logicalType: number",
+        "propensity, logicalType: number, tags: [segment]",
+        26,
+        "tag segment of column propensity",
+    ),
+    "duplicate name": (
+        "{name: note,",
+        "{name: Age,",
+        34,
+        "name 'Age' of two columns: expected each once, got it again (line 28)",
+    ),
+    "duplicate physicalName": (
+        "{name: note,",
+        "{name: note, physicalName: ts,",
+        34,
+        "physicalName 'ts' of two columns",
+    ),
+    "log's word of another column": ("{name: note,", "{name: note, physicalName: age,", 34, "'age' of two columns"),
+    "name that Sluice adds": ("{name: note,", "{name: row_digest,", 34, "expected none that Sluice adds"),
+    "reserved name in other letters": ("{name: note,", "{name: Episode_ID,", 34, "Did you mean 'episode_id'?"),
+    "required is text": ("number}\n", 'number, required: "yes"}\n', 26, "expected boolean, got 'yes'"),
+    "enum of v3.2": ("tags: [extra]", "tags: [extra], enum: [{value: a}]", 34, "metric: invalidValues"),
+    # reward
+    "reward without bounds": (", maximum: 5}", "}", 27, "reward bounds of column reward: expected both declared"),
+    "reward that never differs": ("maximum: 5", "maximum: 0", 27, "minimum 0 and maximum 0"),
+    "no reward": (
+        "      - {name: reward, logicalType: number, logicalTypeOptions: {minimum: 0, maximum: 5}}\n",
+        "",
+        15,
+        "no reward in schema",
+    ),
+    # enumerations
+    "enumeration with a tolerance": (
+        "]}, mustBe: 0",
+        "]}, mustBeLessThan: 5",
+        33,
+        "expected mustBe: 0, or no operator",
+    ),
+    "enumeration that only warns": ("]}, mustBe: 0", "]}, severity: warn", 33, "expected block, or none, got 'warn'"),
+    "enumeration of another type": ("[phone, desk]", "[phone, 3]", 33, "expected a string, got 3"),
+    "enumeration with a repetition": ("[phone, desk]", "[phone, phone]", 33, "expected each string once"),
+    "enumeration without values": (
+        "{validValues: [phone, desk]}",
+        "{validValues: []}",
+        33,
+        "expected a list of values",
+    ),
+    "enumeration by pattern": (
+        "{validValues: [phone, desk]}",
+        "{validValues: [a], pattern: b}",
+        33,
+        "argument 'pattern'",
+    ),
+    # table rules
+    "no severity": (
+        ", severity: block",
+        "",
+        18,
+        "severity of quality rule rowCount: expected one of block, warn, got nothing",
+    ),
+    "unknown severity": ("severity: block", "severity: blok", 18, "got 'blok'"),
+    "unknown metric": ("metric: rowCount", "metric: rowcount", 18, "Did you mean 'rowCount'?"),
+    "deprecated key": ("metric: rowCount", "metric: rowCount, rule: rowCount", 18, "Did you mean 'metric'?"),
+    "no limit": (", mustBeGreaterThan: 0", "", 18, "limit of rule rowCount"),
+    "two limits": ("mustBeGreaterThan: 0", "mustBeGreaterThan: 0, mustBeLessThan: 9", 18, "limit of rule rowCount"),
+    "limit is text": ("mustBeGreaterThan: 0,", "mustBe: many,", 18, "mustBe of rule rowCount: expected a number"),
+    "limit that nobody judges": ("mustBeGreaterThan: 0,", "mustNotBe: 3,", 18, "unknown operator 'mustNotBe'"),
+    "interval backwards": ("mustBeGreaterThan: 0", "mustBeBetween: [9, 1]", 18, "the smaller first"),
+    "share of rows": ("mustBeGreaterThan: 0", "mustBeGreaterThan: 0, unit: percent", 18, "unit of metric rowCount"),
+    "argument of rowCount": ("mustBeGreaterThan: 0", "mustBe: 1, arguments: {a: 1}", 18, "unknown argument 'a'"),
+    "sql": ("type: library", "type: sql", 18, "expected library or custom, got 'sql'"),
+    "another engine": ("engine: sluice", "engine: soda", 19, "expected sluice, got 'soda'"),
+    "unknown rule": ("rule: null_share", "rule: nul_share", 19, "Did you mean 'null_share'?"),
+    "argument of a rule": (
+        "column: age, mustBe: 0",
+        "column: age, mustBe: 0, colum: age",
+        19,
+        "Did you mean 'column'?",
+    ),
+    "column of a rule": ("column: age", "column: agee", 19, "Did you mean 'age'?"),
+    "rule without its limit": ("age, mustBe: 0", "age", 19, "limit of rule null_share"),
+    "limit of a rule that has none": (
+        "rule: null_share, column: age, mustBe: 0",
+        "rule: expected_weight, mustBe: 1",
+        19,
+        "unknown argument 'mustBe' in rule expected_weight",
+    ),
+    "rule under a column": (
+        "{metric: invalidValues, arguments: {validValues: [phone, desk]}, mustBe: 0}",
+        "{type: custom, engine: sluice, severity: warn, implementation: {rule: known_policy_version}}",
+        33,
+        "expected it under object interactions",
+    ),
+    "metric of the table under a column": (
+        "{metric: invalidValues, arguments: {validValues: [phone, desk]}, mustBe: 0}",
+        "{metric: rowCount, mustBe: 3, severity: warn}",
+        33,
+        "quality of column device",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_mistake_is_one_problem_at_its_line(tmp_path: Path, case: str) -> None:
+    old, new, line, words = CASES[case]
+    path = write(tmp_path, edited(old, new))
+    [problem] = contract_problems(path)
+    assert Path(problem.file).name == path.name
+    assert words in problem.message
+    assert problem.line == line
+    with pytest.raises(ConfigurationError) as error:
+        read_contract(path)
+    assert error.value.fields["problems"] == [problem]
+
+
+OUTCOME_CASES: dict[str, tuple[str, str, int, str]] = {
+    "no moment": ("      - {name: observed_at, logicalType: timestamp, required: true}\n", "", 3, "'observed_at'"),
+    "another column": ("name: channel", "name: chanel", 5, "Did you mean 'channel'?"),
+    "value without bounds": (", maximum: 5}", "}", 6, "reward bounds of column value"),
+    "bounds beside those of the reward": ("maximum: 5", "maximum: 6", 6, "expected those of column reward, (0, 5)"),
+    "value of another type": ("value, logicalType: number", "value, logicalType: string", 6, "expected number"),
+    "table rule": (
+        "    properties:",
+        "    quality:\n      - {metric: rowCount, mustBe: 1, severity: warn}\n    properties:",
+        4,
+        "quality rule of object outcomes",
+    ),
+    "object twice": ("name: outcomes", "name: interactions", 1, "expected it once"),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOME_CASES)
+def test_each_mistake_in_outcomes_is_found_at_its_line(tmp_path: Path, case: str) -> None:
+    old, new, line, words = OUTCOME_CASES[case]
+    found = contract_problems(write(tmp_path, BASE + edited(old, new, OUTCOMES)))
+    assert (N_LINES + line, True) in [(p.line, words in p.message) for p in found]
+
+
+def test_six_mistakes_are_six_problems_in_order(tmp_path: Path) -> None:
+    text = BASE
+    for old, new in (
+        ("kind: DataContract", "kind: Contract"),
+        ("status: active", "status: active\nid: again"),
+        ("metric: rowCount", "metric: rowCont"),
+        ("{minimum: 0}}", "{minimum: 4, maximum: 3}}"),
+        ("[observation, segment]", "[observation, segmnt]"),
+        ("note, logicalType: string", "note, logicalType: text"),
+    ):
+        text = edited(old, new, text)
+    found = contract_problems(write(tmp_path, text))
+    assert [p.line for p in found] == [2, 6, 19, 29, 32, 35]
+
+
+@pytest.mark.parametrize(
+    ("logical_type", "values", "texts"),
+    [
+        ("integer", "[1, -2]", ("1", "-2")),
+        ("number", "[1, 0.5]", ("1", "0.5")),
+        ("boolean", "[true]", ("true",)),
+        ("string", "['1', no]", ("1", "no")),
+    ],
+)
+def test_an_enumeration_is_spelled_as_the_store_spells_the_value(
+    tmp_path: Path, logical_type: str, values: str, texts: tuple[str, ...]
+) -> None:
+    quality = f"quality: [{{metric: invalidValues, arguments: {{validValues: {values}}}}}]"
+    new = f"note, logicalType: {logical_type}, {quality}"
+    column = read_contract(write(tmp_path, edited("note, logicalType: string", new))).column("note")
+    assert column is not None
+    assert column.valid_values == texts
+
+
+def test_library_metrics_become_rules_about_columns(tmp_path: Path) -> None:
+    under_object = (
+        "      - {metric: duplicateValues, mustBe: 0, severity: block, arguments: {properties: [unit_id, age]}}\n"
+        "      - {metric: rowCount, mustBeBetween: [10, 20], severity: warn, description: enough}\n"
+    )
+    under_column = (
+        "note, logicalType: string, quality: [{metric: missingValues, mustBeLessThan: 5, unit: percent, "
+        "severity: warn, arguments: {missingValues: [null, n/a]}}]"
+    )
+    text = edited(
+        "note, logicalType: string", under_column, edited("    properties:\n", under_object + "    properties:\n")
+    )
+    rules = read_contract(write(tmp_path, text)).table_rules
+    assert [(rule.rule, rule.arguments) for rule in rules[2:]] == [
+        ("duplicateValues", {"mustBe": 0.0, "unit": "rows", "columns": ["unit_id", "age"]}),
+        ("rowCount", {"mustBeGreaterThan": 10.0, "mustBeLessThan": 20.0, "unit": "rows"}),  # strict: ODCS data quality
+        (
+            "missingValues",
+            {"mustBeLessThan": 5.0, "unit": "percent", "missing_values": ["n/a"], "column": "note"},
+        ),
+    ]
+    assert rules[3].description == "enough"
+
+
+def test_a_distribution_may_be_declared(tmp_path: Path) -> None:
+    new = "{name: action_probabilities, physicalName: probs, logicalType: array, items: {logicalType: number}}"
+    old = "{name: propensity, logicalType: number}"
+    column = read_contract(write(tmp_path, edited(old, new))).column("action_probabilities")
+    assert column is not None
+    assert (column.source_name, column.logical_type) == ("probs", "array")
+    [problem] = contract_problems(write(tmp_path, edited(old, new.replace("number", "string"))))
+    assert (problem.line, "items of column action_probabilities: expected number" in problem.message) == (26, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a\n", "schema: 3\n", "schema: [3, {name: [a]}]\n", "kind: [a\n", "team: [x]\n"]
+)
+def test_any_other_file_is_refused_without_a_stumble(tmp_path: Path, text: str) -> None:
+    assert contract_problems(write(tmp_path, text))
+
+
+def test_reading_is_silent_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from data_contracts.contract import read_contract\n"
+        "assert 'pydantic' not in sys.modules\n"
+        "read_contract(pathlib.Path(sys.argv[1]))\n"
+        "print([m for m in ('torch', 'pandas', 'duckdb', 'great_expectations', 'prefect') if m in sys.modules])"
+    )
+    command = [sys.executable, "-W", "error", "-c", program, str(write(tmp_path, BASE))]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env={**os.environ})
+    assert (done.stdout, done.stderr) == ("[]\n", "")
