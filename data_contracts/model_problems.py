@@ -8,12 +8,23 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Generic, TypeVar, get_args, get_origin
+from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from data_contracts.problems import KeyPath, Problems, dotted, hint, show
+
+# pydantic's kind of error -> what was expected, where its own words would not help a reader of YAML
+EXPECTED: Final = {
+    "model_type": "keys and values",
+    "dict_type": "keys and values",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_type": "text",
+    "time_delta_type": "an ISO 8601 duration, e.g. P7D",
+    "time_delta_parsing": "an ISO 8601 duration, e.g. P7D",
+}
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,6 +38,7 @@ class Read(Generic[Model]):
 
     model: Model | None
     parts: dict[str, Any]
+    wrong: frozenset[KeyPath]  # values that do not fit
 
 
 def read_model(data: dict[str, Any], model: type[Model], problems: Problems) -> Read[Model]:
@@ -36,8 +48,8 @@ def read_model(data: dict[str, Any], model: type[Model], problems: Problems) -> 
         found = model.model_validate_json(json.dumps(known), strict=True)
     except ValidationError as error:
         paths = report_values(error, known, problems)
-        return Read(None, dict(_readable_fields(_without(known, paths), model)))
-    return Read(found, {name: getattr(found, name) for name in model.model_fields})
+        return Read(None, dict(_readable_fields(_without(known, paths), model)), frozenset(paths))
+    return Read(found, {name: getattr(found, name) for name in model.model_fields}, frozenset())
 
 
 def remove_unknown_keys(
@@ -80,6 +92,8 @@ def _report(path: KeyPath, details: list[Any], problems: Problems) -> None:
 
 
 def _rule(detail: Any) -> str:
+    if detail["type"] in EXPECTED:
+        return EXPECTED[detail["type"]]
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
     if detail["type"] == "value_error":

@@ -39,6 +39,7 @@ class TaskFile:
     path: Path
     data: dict[str, Any]
     parts: dict[str, Any]
+    wrong: frozenset[KeyPath]  # values that did not fit: their defaults stand in `parts`
     contract: Contract | None
     problems: Problems
 
@@ -198,14 +199,10 @@ def _check_probabilities(file: TaskFile, path: KeyPath, probabilities: dict[str,
 
 def _check_reward(file: TaskFile, reward: RewardSettings) -> None:
     raw, window = as_mapping(file.data.get("reward")), ("reward", "attribution_window")
-    if "attribution_window" in raw and not isinstance(raw["attribution_window"], str):
-        then = "A bare number would be seconds: write P7D for a week."
-        got = show(raw["attribution_window"])
-        file.add(window, "attribution window", expected="an ISO 8601 duration", got=got, then=then)
     if file.contract is None:
         return
     if file.contract.column("reward") is None:
-        if reward.attribution_window <= timedelta(0):
+        if reward.attribution_window <= timedelta(0) and window not in file.wrong:
             then = "Say how long after the decision an outcome still counts, e.g. P7D."
             file.add(window, "attribution window", expected="above 0: rewards come as outcomes", got="0", then=then)
         if "default" not in raw:

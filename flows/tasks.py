@@ -117,7 +117,7 @@ def _read(path: Path) -> tuple[Task | None, Contract | None, list[Problem]]:
     task = None
     if document.data is not None:
         read = read_model(data, Task, problems)
-        check_task(TaskFile(path, data, read.parts, contract, problems))
+        check_task(TaskFile(path, data, read.parts, read.wrong, contract, problems))
         task = read.model.model_copy(update={"file": path}) if read.model is not None else None
     own = sorted(problems.found, key=lambda problem: (problem.file != document.file, problem))
     return task, contract, own + of_contract

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from policies.registry import Candidate, VersionFacts, aliases, open_slot, read_version, register_version
-from policies.training import TrainedPolicy, choose_challenger, train_challengers
+import numpy as np
 
 from data_contracts.errors import UsageError
+from data_contracts.splits import EXCLUDED, VALIDATION
 from data_contracts.storage import canonical_json, sha256_bytes
+from flows.behavior import evaluable_versions
 from flows.context import Context
 from flows.ingest import Progress
 from flows.records import Trained
 from flows.settings import code_version
 from flows.snapshot import load_rows
 from policies.algorithms import REFERENCES
+from policies.logged_interactions import LoggedInteractions
+from policies.registry import Candidate, VersionFacts, aliases, open_slot, read_version, register_version
+from policies.training import TrainedPolicy, choose_challenger, train_challengers
 
 
 def train(
@@ -30,7 +35,7 @@ def train(
     snapshot, rows, _ = load_rows(context, snapshot_id)
     key = training_key(context, snapshot_id, parent)
     trained = train_challengers(
-        rows,
+        _choosable(context, rows),
         columns=context.contract.observation,
         settings=context.task.training,
         folder=context.home.training(context.name) / key,
@@ -48,6 +53,18 @@ def train(
     )
     seeds = sorted({t.seed for t in trained if t.algorithm == chosen.algorithm})
     return Trained(version=version, snapshot_id=snapshot_id, algorithm=chosen.algorithm, seed=chosen.seed, seeds=seeds)
+
+
+def _choosable(context: Context, rows: LoggedInteractions) -> LoggedInteractions:
+    """Seeds and algorithms are chosen on rows like the gate's: other validation rows are left out.
+
+    Where only the logged action's propensity is known it may be tiny, and one row would decide the choice.
+    """
+    evaluable = np.isin(rows.policy_version, list(evaluable_versions(context)))
+    validation = rows.split == VALIDATION
+    if not (validation & evaluable).any():
+        return rows
+    return replace(rows, split=np.where(validation & ~evaluable, EXCLUDED, rows.split).astype(np.uint8))
 
 
 def training_key(context: Context, snapshot_id: str, parent: int | None) -> str:

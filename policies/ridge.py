@@ -42,7 +42,7 @@ class RidgeLearner:
 
         n_actions, width = self._moment.shape
         penalty = PENALTY * np.eye(width)
-        penalty[-1, -1] = 1  # the intercept is free
+        penalty[-1, -1] = 0  # the intercept is free
         solution = np.zeros((n_actions, width))
         solution[:, -1] = self._least_reward
         logged = self._gram[:, -1, -1] > 0

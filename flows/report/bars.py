@@ -11,6 +11,7 @@ from flows.report.numbers import format_count, format_tick, format_value
 from flows.report.svg import Scale, chart, fit_scale, line, rect, shorten, text, ticks
 
 SHOWN_ACTIONS = 20
+LARGEST_POWER = 308  # of ten, in a double
 
 
 def draw_weights(weights: Weights) -> str:
@@ -27,7 +28,9 @@ def draw_weights(weights: Weights) -> str:
         if count:
             height = max(262 - y(count), 1.5)
             body.append(
-                rect(x(low) + 0.5, 262 - height, x(high) - x(low) - 1, height, "bar challenger", title=f"{count:,} rows")
+                rect(
+                    x(low) + 0.5, 262 - height, x(high) - x(low) - 1, height, "bar challenger", title=f"{count:,} rows"
+                )
             )
     for index, ((name, value), place) in enumerate(zip(quantiles, inside, strict=True)):
         level = 18.0 + 18 * index
@@ -35,7 +38,10 @@ def draw_weights(weights: Weights) -> str:
         body += [
             line(x(place), level - 10, x(place), 262, "quantile"),
             text(
-                x(place) + (-5 if left else 5), level, f"{name} {format_value(value)}", anchor="end" if left else "start"
+                x(place) + (-5 if left else 5),
+                level,
+                f"{name} {format_value(value)}",
+                anchor="end" if left else "start",
             ),
         ]
     body += [line(x(0.0), 88, x(0.0), 262, "zero"), *_log_axis(x, 262, "importance weight (logarithmic scale)")]
@@ -62,7 +68,9 @@ def draw_actions(actions: Sequence[ActionShare]) -> str:
         body.append(_change(x(max(row.champion, row.challenger)) + 7, y + 16, row))
     body += [line(left, top, left, bottom, "axis")]
     body += [text(x(p), bottom + 17, format_tick(p, tick), anchor="middle") for p in places]
-    body.append(text((left + WIDTH - 58) / 2, bottom + 36, "share of decisions, in [0, 1]", "axistitle", anchor="middle"))
+    body.append(
+        text((left + WIDTH - 58) / 2, bottom + 36, "share of decisions, in [0, 1]", "axistitle", anchor="middle")
+    )
     biggest = max(rows, key=lambda row: abs(row.challenger - row.champion), default=None)
     label = f"Shares of {len(actions)} actions."
     if biggest is not None:
@@ -127,7 +135,7 @@ def _count_axis(y: Scale) -> list[str]:
 
 def _log_axis(x: Scale, y: float, title: str) -> list[str]:
     """Powers of ten, or 1, 2, 5 where there are fewer than three; thinned to at most eight."""
-    powers = list(range(math.ceil(x.low - 1e-9), math.floor(x.high + 1e-9) + 1))
+    powers = list(range(math.ceil(x.low - 1e-9), min(math.floor(x.high + 1e-9), LARGEST_POWER) + 1))
     if len(powers) < 3:
         first, last = math.floor(x.low), math.ceil(x.high)
         places = [p + math.log10(m) for p in range(first, last + 1) for m in (1, 2, 5)]

@@ -8,7 +8,20 @@ from dataclasses import dataclass
 
 from flows.report.facts import Curve, Gate, Lift
 from flows.report.numbers import format_count, format_tick, format_to, format_value
-from flows.report.svg import Scale, chart, circle, diamond, fit_scale, line, polygon, polyline, rect, shorten, text, ticks
+from flows.report.svg import (
+    Scale,
+    chart,
+    circle,
+    diamond,
+    fit_scale,
+    line,
+    polygon,
+    polyline,
+    rect,
+    shorten,
+    text,
+    ticks,
+)
 
 WIDTH = 520.0  # of every chart in a column of the page, in user units; text is 12.5 units high
 LN10 = math.log(10)
@@ -179,7 +192,10 @@ def _x_axis(x: Scale, y: float, title: str, *, top: float | None = None, about: 
     for place in places:
         if top is not None:
             body.append(line(x(place), top, x(place), y, "grid"))
-        body += [line(x(place), y, x(place), y + 5, "axis"), text(x(place), y + 19, format_tick(place, step), "tick", anchor="middle")]
+        body += [
+            line(x(place), y, x(place), y + 5, "axis"),
+            text(x(place), y + 19, format_tick(place, step), "tick", anchor="middle"),
+        ]
     return [*body, text((x.start + x.end) / 2, y + 38, title, "axistitle", anchor="middle")]
 
 

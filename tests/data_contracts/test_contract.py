@@ -129,13 +129,13 @@ def test_the_shipped_contracts_are_sound_for_sluice_and_for_the_standard(name: s
 CASES: dict[str, tuple[str, str, int, str]] = {
     # header
     "another version of the standard": ("v3.1.0", "v3.0.2", 1, "expected v3.1.0, got 'v3.0.2'"),
-    "version of the standard is a number": ("apiVersion: v3.1.0", "apiVersion: 3.1", 1, "string, got 3.1"),
+    "version of the standard is a number": ("apiVersion: v3.1.0", "apiVersion: 3.1", 1, "expected text, got 3.1"),
     "no kind": ("kind: DataContract\n", "", 1, "missing key 'kind'"),
     "another kind": ("kind: DataContract", "kind: DataContrakt", 2, "Did you mean 'DataContract'?"),
     "unknown key": ("status: active", "status: active\nsuport: x", 6, "Did you mean 'support'?"),
     "unknown key below": ("  name: shop-team", "  name: shop-team\n  nmae: x", 8, "'nmae' in team: expected one of"),
     "duplicate key": ("status: active", "status: active\nid: shop", 6, "duplicate key 'id'"),
-    "version is a number": ("version: 1.2.0", "version: 1.2", 4, "wrong value in version: expected string, got 1.2"),
+    "version is a number": ("version: 1.2.0", "version: 1.2", 4, "wrong value in version: expected text, got 1.2"),
     "no owner": ("  name: shop-team", "  description: x", 6, "no owner: expected team with a name"),
     "no support": ('  - {channel: shop-help, url: "https://example.org/help"}', "  []", 8, "no support"),
     "no runbook": ("property: runbook", "property: runbok", 12, "runbook: expected one"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -75,12 +74,12 @@ ITEMS = "action,price\nleft,1\nright,2\nnone,3\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     """A task folder that has no mistake."""
     (tmp_path / "shop.yaml").write_text(TASK)
     (tmp_path / "shop.odcs.yaml").write_text(CONTRACT)
     (tmp_path / "items.csv").write_text(ITEMS)
-    yield tmp_path
+    return tmp_path
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -128,7 +127,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "alias": ("cql: {steps: 100}", "cql: &a {steps: 100}", 17, "anchor &a"),
     "text for a number": ("looks: 3", 'looks: "3"', 22, "expected integer, got '3'"),
     "true for a number": ("looks: 3", "looks: true", 22, "expected integer, got True"),
-    "number for text": ("[left, right, none]", "[left, right, none, 4]", 6, "expected string, got 4"),
+    "number for text": ("[left, right, none]", "[left, right, none, 4]", 6, "expected text, got 4"),
     "number out of bounds": ("looks: 3", "looks: 0", 22, "expected greater than or equal to 1, got 0"),
     "word that is none": ("logged: propensity", "logged: propensities", 14, "Did you mean 'propensity'?"),
     "champion of two kinds": (
@@ -164,9 +163,8 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         7,
         "expected each once, got 'left' again",
     ),
-    "empty action": ("[left, right, none]", "[left, right, none, '']", 6, "name of an action"),
     "unknown action of the champion": ("constant: left", "constant: lef", 10, "Did you mean 'left'?"),
-    "probabilities of another action": ("none: 0.2}", "non: 0.2}", 12, "Did you mean 'none'?"),
+    "window of another kind": ("P7D", "week", 8, "expected an ISO 8601 duration, e.g. P7D, got 'week'"),
     "probabilities without an action": ("right: 0.3, none: 0.2", "right: 0.5", 12, "got none for 'none'"),
     "probabilities that sum to another number": ("none: 0.2", "none: 0.3", 12, "expected 1 within 1e-09, got 1.1"),
     "probability below 0": ("right: 0.3, none: 0.2", "right: -0.3, none: 0.8", 12, "expected [0, 1], got -0.3"),
@@ -190,7 +188,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "cron with seconds": ('"0 3 * * *"', '"0 0 3 * * *"', 23, "expected five fields"),
     "cron out of range": ('"0 3 * * *"', '"61 3 * * *"', 23, "cron expression"),
     "cron that never comes": ('"0 3 * * *"', '"0 3 30 2 *"', 23, "cron expression"),
-    "window as a number": ("P7D", "7", 8, "A bare number would be seconds"),
+    "window as a number": ("P7D", "7", 8, "expected an ISO 8601 duration, e.g. P7D, got 7"),
     "no window": ("attribution_window: P7D, ", "", 8, "expected above 0: rewards come as outcomes"),
     "window of nothing": ("P7D", "PT0S", 8, "expected above 0"),
     "no default": (", default: 0", "", 8, "expected default: a number or null, got none"),
@@ -220,6 +218,20 @@ def test_each_mistake_is_one_problem_at_its_line(folder: Path, case: str) -> Non
     with pytest.raises(ConfigurationError) as error:
         load_task(folder / "shop.yaml")
     assert error.value.fields["problems"] == [problem]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines", "words"),
+    [
+        ("[left, right, none]", "[left, right, none, '']", [6, 7, 12], "name of an action: expected a word"),
+        ("none: 0.2}", "non: 0.2}", [12, 12], "Did you mean 'none'?"),
+    ],
+)
+def test_a_mistake_shows_wherever_it_does_harm(folder: Path, old: str, new: str, lines: list[int], words: str) -> None:
+    edit(folder / "shop.yaml", old, new)
+    found = task_problems(folder / "shop.yaml")
+    assert [problem.line for problem in found] == lines
+    assert any(words in problem.message for problem in found)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +314,7 @@ def test_a_reward_in_the_row_needs_no_window(folder: Path) -> None:
 def test_an_unknown_name_lists_the_shipped_tasks_and_the_closest() -> None:
     with pytest.raises(UsageError, match=r"expected one of digits_bandit, open_bandit.*Did you mean open_bandit\?"):
         load_task("open_bandits")
-    with pytest.raises(UsageError, match="no task file nowhere/x.yaml"):
+    with pytest.raises(UsageError, match=r"no task file nowhere/x\.yaml"):
         task_problems("nowhere/x.yaml")
 
 

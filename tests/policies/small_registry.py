@@ -83,7 +83,9 @@ def registry(root: Path, *, n_trained: int) -> Home:
     return home
 
 
-def look(home: Home, version: int, verdict: Verdict, *, champion: int = 1, number: int = 1) -> LookEntry:
+def look(
+    home: Home, version: int, verdict: Verdict, *, champion: int = 1, number: int = 1, snapshot_id: str = "5" * 64
+) -> LookEntry:
     """A look in the ledger, with its evidence in the store."""
     ids = np.array([f"row-{version}-{number}-{i}" for i in range(4)])
     even = np.full((4, 3), 1 / 3)
@@ -97,7 +99,7 @@ def look(home: Home, version: int, verdict: Verdict, *, champion: int = 1, numbe
         TASK,
         rows=rows,
         decision=GateDecision(verdict, ("because",), {}),
-        facts={"challenger": version, "look": number, "snapshot_id": "5" * 64},
+        facts={"challenger": version, "look": number, "snapshot_id": snapshot_id},
     )
     return record_look(
         home, TASK, challenger=version, champion=champion, look=number, evidence_id=evidence_id, rows=rows,

@@ -1,0 +1,176 @@
+"""What the template shows beyond the facts themselves: charts, and the three numbers of data health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flows.report.bars import draw_actions, draw_parts, draw_weights
+from flows.report.charts import Mark, Row, draw_estimates, draw_evidence, draw_learning, draw_lift
+from flows.report.facts import Candidate, Data, Estimate, RunFacts
+from flows.report.numbers import format_count, format_value
+from policies.algorithms import REFERENCES
+
+ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dm": "direct method", "dr": "doubly robust"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number of data health; `level` is ok, warn, block or none (not measured)."""
+
+    name: str
+    value: str
+    note: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearningPanel:
+    algorithm: str
+    reference: bool
+    svg: str
+
+
+def lift_chart(facts: RunFacts) -> str:
+    return draw_lift(facts.lift, _true_lift(facts)) if facts.lift else ""
+
+
+def value_chart(facts: RunFacts) -> str:
+    """Champion against challenger, one line an estimator."""
+    rows = _rows(facts.estimates, ("champion", "challenger"))
+    truth = {"champion": facts.truth.champion} if facts.truth else {}
+    if facts.truth and facts.truth.challenger is not None:
+        truth["challenger"] = facts.truth.challenger
+    label = "Policy values by estimator, champion against challenger."
+    return draw_estimates(rows, truth=truth, axis="reward per interaction", label=label) if rows else ""
+
+
+def difference_chart(facts: RunFacts) -> str:
+    """The paired difference, one line an estimator, with zero marked."""
+    rows = _rows(facts.estimates, ("difference",))
+    exact = _true_lift(facts)
+    truth = {} if exact is None else {"difference": exact}
+    label = "Paired difference challenger minus champion by estimator."
+    axis = "difference in reward per interaction"
+    return draw_estimates(rows, truth=truth, axis=axis, label=label, zero=True) if rows else ""
+
+
+def evidence_chart(facts: RunFacts) -> str:
+    return draw_evidence(facts.gate) if facts.gate and (facts.gate.trajectory or facts.gate.log_e_promote is not None) else ""
+
+
+def learning_panels(facts: RunFacts) -> list[LearningPanel]:
+    """One panel an algorithm on a common scale; deployable ones first."""
+    algorithms = list(dict.fromkeys(curve.algorithm for curve in facts.curves))
+    values = [p.value for curve in facts.curves for p in curve.points if p.value is not None]
+    return [
+        LearningPanel(name, name in REFERENCES, draw_learning([c for c in facts.curves if c.algorithm == name], values=values))
+        for name in sorted(algorithms, key=lambda name: (name in REFERENCES, algorithms.index(name)))
+    ]
+
+
+def weights_chart(facts: RunFacts) -> str:
+    return draw_weights(facts.weights) if facts.weights and facts.weights.histogram.counts else ""
+
+
+def actions_chart(facts: RunFacts) -> str:
+    return draw_actions(facts.actions) if facts.actions else ""
+
+
+def lines_parts(data: Data) -> list[tuple[str, int, str]]:
+    """Accepted, quarantined, duplicate; empty when the run read no lines."""
+    if not data.n_read:
+        return []
+    counts = (data.n_accepted, data.n_quarantined, data.n_duplicate)
+    names = (("accepted", "accepted"), ("quarantined", "quarantined"), ("duplicate", "duplicate"))
+    return [(name, count or 0, css) for (name, css), count in zip(names, counts, strict=True)]
+
+
+def split_parts(data: Data) -> list[tuple[str, int, str]]:
+    """The matured rows by use; empty when nothing was split."""
+    counts = (data.n_train, data.n_validation, data.n_gate, data.n_excluded)
+    if not any(counts):
+        return []
+    names = ("train", "validation", "gate window", "excluded")
+    styles = ("train", "validation", "gate", "excluded")
+    return [(name, count or 0, css) for name, count, css in zip(names, counts, styles, strict=True)]
+
+
+def parts_chart(parts: list[tuple[str, int, str]], label: str) -> str:
+    return draw_parts(parts, label=label) if parts else ""
+
+
+def balances(data: Data) -> bool:
+    """Lines read = accepted + quarantined + duplicate."""
+    return data.n_read == (data.n_accepted or 0) + (data.n_quarantined or 0) + (data.n_duplicate or 0)
+
+
+def health_tiles(facts: RunFacts) -> list[Tile]:
+    """Whether propensities are true, rewards are final, and rows inform the estimate."""
+    return [_expected_weight(facts), _maturity(facts.data), _sample_size(facts)]
+
+
+def better_references(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """References that beat the chosen candidate: by exact value where known, else on the validation rows."""
+    known = list(candidates)
+    chosen = next((c for c in known if c.chosen), None)
+    if chosen is None:
+        return []
+
+    def beats(other: Candidate) -> bool:
+        if other.truth is not None and chosen.truth is not None:
+            return other.truth > chosen.truth
+        a, b = other.validation_value, chosen.validation_value
+        return a is not None and b is not None and a > b
+
+    return [c for c in known if not c.deployable and beats(c)]
+
+
+def _expected_weight(facts: RunFacts) -> Tile:
+    found = facts.weights.expected_weight if facts.weights else ()
+    if not found:
+        return Tile("Expected weight", "–", "Not measured in this run.", "none")
+    worst = max(found, key=lambda w: w.log_e)
+    true = worst.lower <= 1 <= worst.upper
+    note = (
+        f"Should be 1; the interval is {format_value(worst.lower)} to {format_value(worst.upper)} "
+        f"({worst.policy} on rows of version {worst.policy_version})."
+    )
+    note += " The logged propensities hold." if true else " The logged propensities do not hold."
+    return Tile("Expected weight", format_value(worst.mean), note, "ok" if true else "block")
+
+
+def _maturity(data: Data) -> Tile:
+    if not data.n_interactions or data.n_matured is None:
+        return Tile("Matured rows", "–", "Not counted in this run.", "none")
+    share = data.n_matured / data.n_interactions
+    waiting = data.n_interactions - data.n_matured
+    note = f"{format_count(data.n_matured)} of {format_count(data.n_interactions)} interactions have their final reward"
+    note += f"; {format_count(waiting)} are still inside the attribution window." if waiting else "."
+    return Tile("Matured rows", format_value(share), note, "ok" if data.n_matured else "block")
+
+
+def _sample_size(facts: RunFacts) -> Tile:
+    if facts.weights is None or facts.gate is None:
+        return Tile("Effective sample size", "–", "Not measured in this run.", "none")
+    size, units = facts.weights.effective_sample_size, facts.gate.n_units
+    note = f"{format_count(units)} units on the gate rows inform the challenger's value like {format_count(round(size))} of its own would."
+    return Tile("Effective sample size", format_count(round(size)), note, "ok" if size >= 30 else "warn")
+
+
+def _true_lift(facts: RunFacts) -> float | None:
+    if facts.truth is None or facts.truth.challenger is None:
+        return None
+    return facts.truth.challenger - facts.truth.champion
+
+
+def _rows(estimates: Iterable[Estimate], policies: tuple[str, ...]) -> list[Row]:
+    wanted = [e for e in estimates if e.policy in policies]
+    names = dict.fromkeys(e.estimator for e in wanted)
+    return [
+        Row(
+            ESTIMATORS.get(name, name),
+            tuple(Mark(e.policy, e.value, e.lower, e.upper) for p in policies for e in wanted if e.estimator == name and e.policy == p),
+        )
+        for name in names
+    ]
