@@ -72,7 +72,7 @@ def _check_standard(data: dict[str, Any], problems: Problems) -> None:
 
     from data_contracts.model_problems import remove_unknown_keys, report_values
 
-    known = remove_unknown_keys(data, OpenDataContractStandard, problems, refused=NOT_IN_V31)
+    known, _ = remove_unknown_keys(data, OpenDataContractStandard, problems, refused=NOT_IN_V31)
     try:
         OpenDataContractStandard.model_validate(known, strict=True)
     except ValidationError as error:
@@ -223,7 +223,10 @@ def _freshness(data: dict[str, Any], problems: Problems) -> float | None:
     hours = None
     for i, raw in enumerate(as_list(data.get("slaProperties"))):
         entry, path = as_mapping(raw), ("slaProperties", i)
-        word = str(entry.get("property"))
+        word = str(entry.get("property") or "")
+        if not word:
+            what, then = "SLA without a name", "Write {property: latency, value: 48, unit: h}, say."
+            problems.add(path, what, expected="key property", got=show(entry.get("property")), then=then)
         close = hint(word, FRESHNESS)
         if word not in FRESHNESS:
             if close:

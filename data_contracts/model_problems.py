@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from types import NoneType
@@ -43,11 +43,11 @@ class Read(Generic[Model]):
 
 def read_model(data: dict[str, Any], model: type[Model], problems: Problems) -> Read[Model]:
     """Validate `data` strictly (no text for a number, no 1 for true) and report every mistake."""
-    known = remove_unknown_keys(data, model, problems)
+    known, unknown = remove_unknown_keys(data, model, problems)
     try:
         found = model.model_validate_json(json.dumps(known), strict=True)
     except ValidationError as error:
-        paths = report_values(error, known, problems)
+        paths = report_values(error, known, problems, misspelt={path[:-1] for path in unknown})
         return Read(None, dict(_readable_fields(_without(known, paths), model)), frozenset(paths))
     return Read(found, {name: getattr(found, name) for name in model.model_fields}, frozenset())
 
@@ -58,25 +58,32 @@ def remove_unknown_keys(
     problems: Problems,
     *,
     refused: Mapping[str, Mapping[str, str]] | None = None,
-) -> dict[str, Any]:
-    """A copy of `data` without the keys that no model reads; each is reported with its closest accepted word.
+) -> tuple[dict[str, Any], list[KeyPath]]:
+    """A copy of `data` without the keys that no model reads, and where they were; each is reported with a hint.
 
     `refused`: name of a model -> keys it has that are not accepted all the same -> what to do instead.
     """
-    known = deepcopy(data)
-    for path, accepted, advice in list(_unknown(data, (model,), (), refused or {})):
+    known, paths = deepcopy(data), []
+    for path, accepted, advice in _unknown(data, (model,), (), refused or {}):
+        paths.append(path)
         problems.unknown(path, kind="key", where=dotted(path[:-1]), accepted=accepted, then=advice)
         _delete(known, path)
-    return known
+    return known, paths
 
 
-def report_values(error: ValidationError, data: dict[str, Any], problems: Problems) -> list[KeyPath]:
-    """Report pydantic's errors at their lines; several about one value (a union) become one. Returns their paths."""
+def report_values(
+    error: ValidationError, data: dict[str, Any], problems: Problems, *, misspelt: Collection[KeyPath] = ()
+) -> list[KeyPath]:
+    """Report pydantic's errors at their lines; several about one value (a union) become one. Returns their paths.
+
+    `misspelt`: mappings with an unknown key, whose other keys may be missing for that reason alone.
+    """
     by_path: dict[KeyPath, list[Any]] = {}
     for detail in error.errors(include_url=False):
         by_path.setdefault(_data_path(detail["loc"], data), []).append(detail)
     for path, details in by_path.items():
-        _report(path, details, problems)
+        if not (details[0]["type"] == "value_error" and path in misspelt):
+            _report(path, details, problems)
     return list(by_path)
 
 

@@ -31,6 +31,16 @@ NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 LONGEST_INTEGER: Final = 30  # digits
 
+KINDS: Final[dict[type, str]] = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "keys and values",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class YamlFile:
@@ -98,8 +108,9 @@ class _Builder:
         if data is None:
             self._add((), "empty file", expected="keys and values", got="nothing", then="Write the file.")
         elif not isinstance(data, dict):
-            kind = type(data).__name__
-            self._add((), "wrong top level", expected="keys and values", got=f"a {kind}", then="Write `key: value`.")
+            self._add(
+                (), "wrong top level", expected="keys and values", got=KINDS[type(data)], then="Write `key: value`."
+            )
         return data if isinstance(data, dict) else None
 
     def _directives(self, start: Any) -> None:
@@ -156,7 +167,7 @@ class _Builder:
             (*path, text),
             f"key {text} in {dotted(path)}",
             expected="text",
-            got="null" if key is None else f"a {type(key).__name__}",
+            got=KINDS[type(key)],
             then=f'Quote it: "{text}".',
         )
         return text

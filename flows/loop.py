@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from data_contracts.errors import Busy, ContractViolation, SluiceError
+from data_contracts.errors import Busy, ContractViolation
 from flows.champion import ensure_champion
 from flows.context import Context
 from flows.ingest import Progress, ingest_source
@@ -82,7 +82,7 @@ def retrain(
         run = begin_run(context.home, context.name, command="retrain", request=request, now=now, call=call)
         try:
             result = _steps(context, run, paths=paths, as_of=as_of, origin=origin, progress=progress)
-        except SluiceError as error:
+        except Exception as error:
             blocked = isinstance(error, ContractViolation)
             run.finish("blocked" if blocked else "failed", now=utc_now(), error=str(error))
             if not blocked:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from data_contracts.errors import SluiceError
 from data_contracts.home import Home
 from data_contracts.validation import ValidationResult
 from flows.alerts.incidents import AlertResult, Finding, report_findings, stale_finding
@@ -31,7 +30,7 @@ def report_run(context: Context, run: Run, *, now: datetime) -> Alerted:
     return _alerted(_report(context, findings, rules=rules, now=now, run_id=run.record.run_id))
 
 
-def report_failure(context: Context, run: Run, error: SluiceError, *, now: datetime) -> Alerted:
+def report_failure(context: Context, run: Run, error: Exception, *, now: datetime) -> Alerted:
     """A run that ended in an error opens one incident; the next run that ends well resolves it."""
     finding = _finding(context, "run_failed", str(error), observed=type(error).__name__, limit="a finished run")
     return _alerted(_report(context, [finding], rules=("run_failed",), now=now, run_id=run.record.run_id))

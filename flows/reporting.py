@@ -32,7 +32,7 @@ Facts = dict[str, Any]  # one section of RunFacts, checked by its model
 def write_run_report(context: Context, run: Run) -> Reported:
     """HTML and JSON beside the run's record; says what changed since the task's last report."""
     facts = collect_facts(context, run)
-    changes = describe_changes(_previous(context, run), facts)
+    changes = tuple(describe_changes(_previous(context, run), facts))
     html = write_report(facts.model_copy(update={"changes": changes}), run.folder)
     return Reported(html=str(html), json_path=str(html.with_suffix(".json")))
 
@@ -107,10 +107,22 @@ def _verdict(context: Context, run: Run, looked: Looked | None, evidence: Eviden
         "reasons": looked.reasons[1:],
         "override": any(m.override for m in history(context.home, context.name)),
         "lift": numbers["lift"],
-        "gate": {**gate, "evidence_id": looked.evidence_id},
+        "gate": {**gate, "evidence_id": looked.evidence_id, "looks": _looks(numbers)},
         "more": more and {**more, "minimum_lift": context.task.gate.minimum_lift},
         "weights": numbers["weights"],
     }
+
+
+def _looks(numbers: Facts) -> list[Facts]:
+    """Evidence in both directions at the end of each look so far; none where the gate refused."""
+    at_looks = numbers["log_e_at_looks"]
+    if at_looks is None:
+        return []
+    ends = numbers["inputs"]["look_ends"]
+    return [
+        {"n": n, "log_e_promote": promote, "log_e_block": block}
+        for n, promote, block in zip(ends, at_looks["promote"], at_looks["block"], strict=True)
+    ]
 
 
 def _policies(context: Context, looked: Looked | None) -> Facts:
@@ -150,12 +162,11 @@ def _values(context: Context, looked: Looked | None, evidence: Evidence | None) 
     window = "gate" if estimates else "validation"
     if not estimates:
         estimates = [asdict(e) for e in estimate_on_validation(context, pair)]
-    keys = ("policy", "estimator", "value", "lower", "upper", "effective_sample_size", "n")
     rows = evidence.rows
     shares = zip(context.actions, rows.champion.mean(axis=0), rows.challenger.mean(axis=0), strict=True)
     truth = (exact_value(context, pair.champion_policy), exact_value(context, pair.challenger_policy))
     return {
-        "estimates": [{key: e[key] for key in keys} for e in estimates],
+        "estimates": estimates,
         "window": window,
         "actions": [{"action": a, "champion": float(p0), "challenger": float(p1)} for a, p0, p1 in shares if rows.n],
         "truth": None
@@ -196,7 +207,9 @@ def _training(context: Context, looked: Looked | None) -> Facts:
 
 
 def _curve(result: dict[str, Any]) -> list[Facts]:
-    return [{"step": p["step"], "loss": p["loss"], "value": p["value"]} for p in result["curve"]]
+    return [
+        {"step": p["step"], "loss": p["losses"].get("loss"), "value": p["validation_value"]} for p in result["curve"]
+    ]
 
 
 def _truth_by_policy(context: Context, version: int) -> list[Facts]:
@@ -223,10 +236,12 @@ def _data(context: Context, run: Run, snapshot: Snapshot | None, evidence: Evide
     if ingested is not None and snapshot is not None:
         facts |= _snapshot_counts(context, snapshot)
     if validated is not None:
-        keys = ("rule", "column", "passed", "level", "observed", "limit")
-        checks = [{key: check[key] for key in keys} for check in validated.checks]
-        facts["validation"] = {"level": validated.level, "checks": checks, "data_docs": validated.data_docs}
-        facts["drift"] = _drift(validated.drift)
+        facts["validation"] = {
+            "level": validated.level,
+            "checks": validated.checks,
+            "data_docs": validated.data_docs,
+        }
+        facts["drift"] = validated.drift
     return facts
 
 
@@ -241,14 +256,6 @@ def _snapshot_counts(context: Context, snapshot: Snapshot) -> Facts:
         ],
         "clustering": "unknown (no unit in the log)" if own_unit else "by unit",
     }
-
-
-def _drift(drift: dict[str, Any] | None) -> Facts | None:
-    if drift is None:
-        return None
-    top = [{key: m[key] for key in ("name", "kind", "observed", "expected", "z")} for m in drift["top"]]
-    keys = ("level", "reference", "statistic", "false_alarm_budget")
-    return {**{key: drift[key] for key in keys}, "top": top}
 
 
 def _lineage(context: Context, snapshot: Snapshot | None) -> Facts:

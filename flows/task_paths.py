@@ -37,7 +37,7 @@ def expand(pattern: str, *, base: Path | None = None) -> list[Path]:
     `base`: what the pattern is relative to, the working folder by default. Raises UsageError when it is no pattern.
     """
     literal = base / pattern if base is not None else Path(pattern)
-    if "\0" not in pattern and literal.is_file():
+    if os.path.isfile(literal):
         return [literal]
     expected = wrong_pattern(pattern)
     if expected:

@@ -128,7 +128,7 @@ def _contract_path(path: Path, data: dict[str, object], problems: Problems) -> P
     declared = data.get("contract")
     if isinstance(declared, str):
         found = path.parent / declared
-        if "\0" not in declared and found.is_file():
+        if os.path.isfile(found):
             return found
         then = "The path is relative to the task file."
         problems.add(("contract",), "contract", expected="a file that exists", got=show(declared), then=then)

@@ -6,15 +6,15 @@ from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from data_contracts.ingest import read_batches
+from data_contracts.outcomes import attach_rewards
 from data_contracts.snapshot import load_snapshot
 from data_contracts.store import read_interactions, read_outcomes
 from data_contracts.validation import ValidationResult, validate_rows
-from policies.registry import aliases, read_version
-
-from data_contracts.outcomes import attach_rewards
 from flows.behavior import known_versions
 from flows.context import Context
+from policies.registry import aliases, read_version
 
 
 def validate(context: Context, *, as_of: datetime | None, now: datetime) -> ValidationResult:
@@ -25,6 +25,7 @@ def validate(context: Context, *, as_of: datetime | None, now: datetime) -> Vali
     outcomes = read_outcomes(context.home, context.name)
     rewarded = attach_rewards(rows, outcomes, reward=context.task.reward, as_of=moment)
     reference_name, reference = _reference(context)
+    present = _batches_in_order(context, rows)
     return validate_rows(
         rewarded.table,
         contract=context.contract,
@@ -32,7 +33,8 @@ def validate(context: Context, *, as_of: datetime | None, now: datetime) -> Vali
         known_versions=known_versions(context),
         reference=reference,
         reference_name=reference_name,
-        newest_batch=_newest_batch(context, rows),
+        newest_batch=present[-1] if present else None,
+        batch_order=tuple(present),
         docs_folder=context.home.data_docs(context.name),
         as_of=moment,
     )
@@ -48,8 +50,7 @@ def _reference(context: Context) -> tuple[str | None, pa.Table | None]:
     return f"training snapshot of version {champion}", load_snapshot(context.home, context.name, snapshot_id)[1]
 
 
-def _newest_batch(context: Context, rows: pa.Table) -> str | None:
-    """The batch ingested last that has rows here."""
+def _batches_in_order(context: Context, rows: pa.Table) -> list[str]:
+    """The batches that have rows here, in the order in which they were ingested."""
     present = set(pc.unique(rows["batch_id"]).to_pylist())
-    batches = [b.batch_id for b in read_batches(context.home, context.name) if b.batch_id in present]
-    return batches[-1] if batches else None
+    return [b.batch_id for b in read_batches(context.home, context.name) if b.batch_id in present]

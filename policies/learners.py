@@ -34,14 +34,14 @@ with contextlib.redirect_stderr(io.StringIO()):  # gym, which d3rlpy 2.8.1 impor
         DiscreteCQLConfig,
     )
     from d3rlpy.algos.qlearning.base import QLearningAlgoBase
-    from d3rlpy.algos.qlearning.torch.bcq_impl import DiscreteBCQImpl
+    from d3rlpy.algos.qlearning.torch.bcq_impl import DiscreteBCQImpl, DiscreteBCQLoss
     from d3rlpy.algos.qlearning.torch.cql_impl import DiscreteCQLImpl, DiscreteCQLLoss
     from d3rlpy.dataset import TransitionMiniBatch
     from d3rlpy.models import VectorEncoderFactory
     from d3rlpy.optimizers import AdamFactory
     from d3rlpy.torch_utility import TorchMiniBatch
 
-# Weight of an imitator's mean squared logit. Source: discrete BCQ code of Fujimoto et al. (2019); d3rlpy has .5.
+# Weight of an imitator's mean squared log-probability. Source: discrete BCQ code of Fujimoto et al. (2019); d3rlpy has .5.
 IMITATION_PENALTY = 0.01
 MASKED = 1e3  # how far below the least score BCQ puts an action it rules out, in units of 1 + spread of the scores
 
@@ -192,15 +192,29 @@ class _ConservativeStep(_NoIdleTarget, DiscreteCQLImpl):  # type: ignore[misc]
     def compute_loss(self, batch: TorchMiniBatch, q_tpn: torch.Tensor) -> DiscreteCQLLoss:
         values = self._q_func_forwarder.compute_expected_q(batch.observations)
         chosen = values.gather(1, batch.actions.long())
-        target = batch.rewards + self._gamma**batch.intervals * q_tpn * (1 - batch.terminals)
-        td_loss = functional.huber_loss(chosen, target)
+        td_loss = functional.huber_loss(chosen, _target(self, batch, q_tpn))
         conservative_loss = (torch.logsumexp(values, dim=1, keepdim=True) - chosen).mean()
         loss = td_loss + self._alpha * conservative_loss
         return DiscreteCQLLoss(loss=loss, td_loss=td_loss, conservative_loss=conservative_loss)
 
 
 class _BatchConstrainedStep(_NoIdleTarget, DiscreteBCQImpl):  # type: ignore[misc]
-    pass
+    """BCQ's loss without the checks of a distribution object; its penalty is on log-probabilities, as d3rlpy's is."""
+
+    def compute_loss(self, batch: TorchMiniBatch, q_tpn: torch.Tensor) -> DiscreteBCQLoss:
+        action = batch.actions.long()
+        chosen = self._q_func_forwarder.compute_expected_q(batch.observations).gather(1, action)
+        td_loss = functional.huber_loss(chosen, _target(self, batch, q_tpn))
+        imitator = self._modules.imitator
+        log_probabilities = functional.log_softmax(imitator._fc(imitator._encoder(batch.observations)), dim=1)
+        penalty = self._beta * (log_probabilities**2).mean()
+        imitator_loss = functional.nll_loss(log_probabilities, action.view(-1)) + penalty
+        return DiscreteBCQLoss(loss=td_loss + imitator_loss, td_loss=td_loss, imitator_loss=imitator_loss)
+
+
+def _target(step: Any, batch: TorchMiniBatch, q_tpn: torch.Tensor) -> torch.Tensor:
+    target: torch.Tensor = batch.rewards + step._gamma**batch.intervals * q_tpn * (1 - batch.terminals)
+    return target
 
 
 class _Conservative(DiscreteCQL):  # type: ignore[misc]

@@ -1,0 +1,1 @@
+"""The Reward Report: facts in, one self-contained page out."""

@@ -138,4 +138,6 @@ def _provenance(old: RunFacts, new: RunFacts) -> Iterator[str]:
 
 
 def _same_challenger(old: RunFacts, new: RunFacts) -> bool:
-    return old.challenger is not None and new.challenger is not None and old.challenger.version == new.challenger.version
+    return (
+        old.challenger is not None and new.challenger is not None and old.challenger.version == new.challenger.version
+    )

@@ -56,7 +56,11 @@ def difference_chart(facts: RunFacts) -> str:
 
 
 def evidence_chart(facts: RunFacts) -> str:
-    return draw_evidence(facts.gate) if facts.gate and (facts.gate.trajectory or facts.gate.log_e_promote is not None) else ""
+    return (
+        draw_evidence(facts.gate)
+        if facts.gate and (facts.gate.trajectory or facts.gate.log_e_promote is not None)
+        else ""
+    )
 
 
 def learning_panels(facts: RunFacts) -> list[LearningPanel]:
@@ -64,7 +68,9 @@ def learning_panels(facts: RunFacts) -> list[LearningPanel]:
     algorithms = list(dict.fromkeys(curve.algorithm for curve in facts.curves))
     values = [p.value for curve in facts.curves for p in curve.points if p.value is not None]
     return [
-        LearningPanel(name, name in REFERENCES, draw_learning([c for c in facts.curves if c.algorithm == name], values=values))
+        LearningPanel(
+            name, name in REFERENCES, draw_learning([c for c in facts.curves if c.algorithm == name], values=values)
+        )
         for name in sorted(algorithms, key=lambda name: (name in REFERENCES, algorithms.index(name)))
     ]
 
@@ -170,7 +176,12 @@ def _rows(estimates: Iterable[Estimate], policies: tuple[str, ...]) -> list[Row]
     return [
         Row(
             ESTIMATORS.get(name, name),
-            tuple(Mark(e.policy, e.value, e.lower, e.upper) for p in policies for e in wanted if e.estimator == name and e.policy == p),
+            tuple(
+                Mark(e.policy, e.value, e.lower, e.upper)
+                for p in policies
+                for e in wanted
+                if e.estimator == name and e.policy == p
+            ),
         )
         for name in names
     ]

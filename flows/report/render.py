@@ -20,12 +20,16 @@ FOLDER = Path(__file__).parent
 
 def render_report(facts: RunFacts) -> str:
     """The whole page; the same facts give the same bytes. Every value is escaped, in text and in charts."""
-    return _environment().get_template("report.html.j2").render(
-        facts=facts,
-        headline=headline(facts),
-        page=page,
-        style=Markup((FOLDER / "report.css").read_text()),  # noqa: S704 - our own file
-        ln10=math.log(10),
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            facts=facts,
+            headline=headline(facts),
+            page=page,
+            style=Markup((FOLDER / "report.css").read_text()),  # noqa: S704 - our own file
+            ln10=math.log(10),
+        )
     )
 
 

@@ -21,7 +21,9 @@ def headline(facts: RunFacts) -> Headline:
     """The banner of a run; sentences may hold `code` between backticks."""
     if facts.verdict is None:
         return _without_look(facts)
-    return {"promote": _promote, "stage": _stage, "hold": _hold, "block": _block, "refuse": _refuse}[facts.verdict](facts)
+    return {"promote": _promote, "stage": _stage, "hold": _hold, "block": _block, "refuse": _refuse}[facts.verdict](
+        facts
+    )
 
 
 def _promote(facts: RunFacts) -> Headline:

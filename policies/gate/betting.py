@@ -8,6 +8,9 @@ its context, and a cap that depends on the context of the *present* row is not a
 exactly where the challenger is harmful (large weights) and keep them where it helps, and promotes worse policies
 (test_betting.py shows one). So row i is capped by what the rows before it could have lost, and a row that could
 lose more than all of them enters with the least mean that the policies and the reward's range allow.
+
+Caveat: rows are bet on one by one. Where few units own many rows each, and the lift differs between units, the rows
+of one unit do not have the mean of the traffic given its earlier rows; the null then is about these units.
 """
 
 from __future__ import annotations

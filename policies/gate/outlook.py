@@ -129,8 +129,8 @@ def _settles(options: tuple[Exploration, ...], lift: float, *, n: int) -> str:
         needs = f"{what} is never settled by the present logging"
         halving = [option for option in options if option.rows is not None]
     else:
-        left = f"{now.rows - n:,} more" if now.rows > n else "none, had it been there"
-        needs = f"{what} needs about {now.rows:,} rows as logged ({n:,} are read; {left})"
+        left = f"about {_about(now.rows - n)} more" if now.rows > n else "it would have shown by now"
+        needs = f"{what} needs about {_about(now.rows)} rows as logged ({n:,} are read; {left})"
         halving = [option for option in options if option.rows is not None and 2 * option.rows <= now.rows]
     if not halving:
         return f"{needs}; no exploration rate up to {RATES[-1]:.0%} halves that."
@@ -140,9 +140,14 @@ def _settles(options: tuple[Exploration, ...], lift: float, *, n: int) -> str:
 
 def _describe(option: Exploration) -> str:
     how = "uniformly at random" if option.kind == "uniform" else "by the challenger"
-    days = f" ({option.days:,.0f} days)" if option.days is not None else ""
+    days = f" ({_about(option.days)} days)" if option.days is not None else ""
     effect = "an expected gain" if option.cost_per_interaction < 0 else "an expected cost"
     return (
-        f"deciding {option.rate:.0%} of the traffic {how} would need {option.rows:,}{days}, at {effect} of "
-        f"{abs(option.cost_per_interaction):.3g} per interaction"
+        f"deciding {option.rate:.0%} of the traffic {how} would need about {_about(option.rows or 0)}{days}, "
+        f"at {effect} of {abs(option.cost_per_interaction):.3g} per interaction"
     )
+
+
+def _about(count: float) -> str:
+    """Two significant digits: more would pretend to a knowledge of the lift that nobody has."""
+    return f"{float(f'{count:.2g}'):,.0f}"

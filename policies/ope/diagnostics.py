@@ -115,4 +115,4 @@ def _completed_weights(
     missing = np.where(supported, 0.0, target).sum(axis=1)
     weights = target[np.arange(len(action)), action] / propensity + missing
     possible = np.divide(target, behavior, out=np.zeros_like(target), where=supported).max(axis=1) + missing
-    return weights, float(max(possible.max(), weights.max()))
+    return weights, float(max(possible.max(), weights.max(), 1.0))  # at least 1 but for rounding

@@ -140,6 +140,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "no support": ('  - {channel: shop-help, url: "https://example.org/help"}', "  []", 8, "no support"),
     "no runbook": ("property: runbook", "property: runbok", 12, "runbook: expected one"),
     "freshness without unit": (", unit: d", "", 11, "a number above 0 and a unit"),
+    "SLA without a name": ("property: freshness, ", "", 11, "SLA without a name: expected key property"),
     "freshness misspelt": ("freshness", "freshnes", 11, "Did you mean 'freshness'?"),
     # objects
     "unknown object": ("name: interactions", "name: interaction", 15, "Did you mean 'interactions'?"),

@@ -130,6 +130,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "number for text": ("[left, right, none]", "[left, right, none, 4]", 6, "expected text, got 4"),
     "number out of bounds": ("looks: 3", "looks: 0", 22, "expected greater than or equal to 1, got 0"),
     "word that is none": ("logged: propensity", "logged: propensities", 14, "Did you mean 'propensity'?"),
+    "champion misspelt": ("constant: left", "constat: left", 10, "Did you mean 'constant'?"),
     "champion of two kinds": (
         "constant: left",
         "constant: left\n  uniform: true",
@@ -178,6 +179,7 @@ CASES: dict[str, tuple[str, str, int, str]] = {
     "absent ONNX": ("constant: left", "onnx: absent.onnx", 10, "expected a file that exists, got 'absent.onnx'"),
     "absent features": ("features: items.csv", "features: item.csv", 7, "file of actions.features"),
     "absent truth": ("description: a shop", "truth: truth.parquet", 2, "file of truth"),
+    "name that no file can have": ("items.csv", "e" * 400, 7, "file of actions.features"),
     "absent contract": ("description: a shop", "contract: other.odcs.yaml", 2, "contract: expected a file that exists"),
     "object store": ("[logs/*.jsonl]", "['s3://b/x.jsonl']", 4, "object-store URLs are not supported yet"),
     "open bracket": ("[logs/*.jsonl]", "['logs/[ab.jsonl']", 4, "brackets are closed"),

@@ -45,6 +45,11 @@ def replay_of(*, episode_length: int, n: int = 400, seed: int = 0) -> Replay:
     )
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)  # as in training; more of them make these small steps slower
+
+
 ONE_STEP, EPISODIC = replay_of(episode_length=1), replay_of(episode_length=4)
 
 
