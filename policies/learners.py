@@ -41,7 +41,7 @@ with contextlib.redirect_stderr(io.StringIO()):  # gym, which d3rlpy 2.8.1 impor
     from d3rlpy.optimizers import AdamFactory
     from d3rlpy.torch_utility import TorchMiniBatch
 
-# Weight of an imitator's mean squared log-probability. Source: discrete BCQ code of Fujimoto et al. (2019); d3rlpy has .5.
+# Of an imitator's mean squared log-probability. Source: discrete BCQ code of Fujimoto et al. (2019); d3rlpy has .5.
 IMITATION_PENALTY = 0.01
 MASKED = 1e3  # how far below the least score BCQ puts an action it rules out, in units of 1 + spread of the scores
 

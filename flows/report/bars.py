@@ -44,7 +44,7 @@ def draw_weights(weights: Weights) -> str:
                 anchor="end" if left else "start",
             ),
         ]
-    body += [line(x(0.0), 88, x(0.0), 262, "zero"), *_log_axis(x, 262, "importance weight (logarithmic scale)")]
+    body += _log_axis(x, 262, "importance weight (logarithmic scale)")
     ends = ", ".join(f"{name} {format_value(value)}" for name, value in quantiles)
     return chart(body, width=WIDTH, height=306, label=f"Histogram of importance weights: {ends}.")
 
@@ -93,6 +93,11 @@ def largest_actions(actions: Sequence[ActionShare], limit: int = SHOWN_ACTIONS) 
         challenger=math.fsum(a.challenger for a in rest),
     )
     return [*ranked[:limit], others]
+
+
+def largest_changes(actions: Sequence[ActionShare], limit: int = 10) -> list[ActionShare]:
+    """The actions whose share changes most, largest change first."""
+    return sorted(actions, key=lambda a: (-abs(a.challenger - a.champion), a.action))[:limit]
 
 
 def draw_parts(parts: Sequence[tuple[str, int, str]], *, label: str) -> str:

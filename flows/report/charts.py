@@ -23,7 +23,7 @@ from flows.report.svg import (
     ticks,
 )
 
-WIDTH = 520.0  # of every chart in a column of the page, in user units; text is 12.5 units high
+WIDTH = 480.0  # of every chart in a column of the page, in user units; text is 12.5 units high
 LN10 = math.log(10)
 
 
@@ -79,7 +79,7 @@ def draw_estimates(rows: Sequence[Row], *, truth: dict[str, float], axis: str, l
     values = [v for m in marks for v in (m.value, m.lower, m.upper) if v is not None]
     left = 20 + 7.6 * max((len(shorten(row.label, 14)) for row in rows), default=0)
     x = fit_scale([*values, *truth.values(), *([0.0] if zero else [])], left, WIDTH - 16)
-    top, step = 34.0 if truth or zero else 14.0, 18.0 * max((len(row.marks) for row in rows), default=1) + 10
+    top, step = (34.0 if truth or zero else 14.0), 46.0
     bottom = top + step * len(rows)
     body = _x_axis(x, bottom, axis, top=top)
     if zero:
@@ -110,11 +110,13 @@ def draw_evidence(gate: Gate) -> str:
     floor = max(min(levels), -2 * threshold)  # a lost bet may fall for ever; below this it says nothing new
     y = fit_scale([max(v, floor) for v in levels], 232, 18)
     x = fit_scale([0.0, *(n for n, _ in path), *(n for n, _, _ in looks)], 58, WIDTH - 24, margin=0.02)
+    below = 17 if path and path[-1][1] > threshold else -7  # the side that the path does not cross at its end
     body = [
         *_y_axis(y, 58, WIDTH - 24, "evidence, log10 e"),
-        *_x_axis(x, 232, "gate rows read"),
+        *_x_axis(x, 232, "gate rows read", whole=True),
+        line(58, y(0), WIDTH - 24, y(0), "axis"),
         line(58, y(threshold), WIDTH - 24, y(threshold), "threshold"),
-        text(62, y(threshold) - 6, f"threshold {format_value(threshold)}", "tick strong"),
+        text(WIDTH - 24, y(threshold) + below, f"threshold {format_value(threshold)}", "tick strong", anchor="end"),
     ]
     if path:
         body.append(polyline([(x(n), y(v)) for n, v in path], "path challenger"))
@@ -135,18 +137,18 @@ def draw_evidence(gate: Gate) -> str:
 def draw_learning(curves: Sequence[Curve], *, values: Sequence[float]) -> str:
     """Validation value and loss of one algorithm's seeds; `values` (of all algorithms) fix a common scale."""
     points = [point for curve in curves for point in curve.points]
-    width, left, right = 260.0, 48.0, 248.0
+    width, left, right = 236.0, 42.0, 226.0
     x = fit_scale([0.0, *(float(p.step) for p in points)], left, right, margin=0.0)
     losses = [p.loss for p in points if p.loss is not None]
     shown, lossy = any(p.value is not None for p in points), bool(losses)
-    top = fit_scale(values, 128 if lossy else 206, 12)
+    top = fit_scale(values, 128 if lossy else 206, 16)
     low = fit_scale(losses, 206, 160)
     body: list[str] = []
     if shown:
-        body += _y_axis(top, left, right, "", about=4)
+        body += [*_y_axis(top, left, right, "", about=4), text(left + 4, 10, "value", "tick soft")]
     if lossy:
         body += [*_y_axis(low, left, right, "", about=2), text(left + 4, 154, "loss", "tick soft")]
-    body += _x_axis(x, 206, "training step", about=3)
+    body += _x_axis(x, 206, "training step", about=3, whole=True)
     for curve in sorted(curves, key=lambda c: (c.chosen, -c.seed)):
         css = "curve chosen" if curve.chosen else "curve"
         name = f"seed {curve.seed}{', chosen' if curve.chosen else ''}"
@@ -186,8 +188,12 @@ def _only_look(gate: Gate) -> list[tuple[float, float, float]]:
     return [(float(gate.n), gate.log_e_promote / LN10, gate.log_e_block / LN10)]
 
 
-def _x_axis(x: Scale, y: float, title: str, *, top: float | None = None, about: int = 5) -> list[str]:
+def _x_axis(
+    x: Scale, y: float, title: str, *, top: float | None = None, about: int = 5, whole: bool = False
+) -> list[str]:
     places, step = ticks(x, about)
+    if whole and step < 1:
+        places, step = [float(k) for k in range(math.ceil(x.low), math.floor(x.high) + 1)], 1.0
     body = [line(x.start, y, x.end, y, "axis")]
     for place in places:
         if top is not None:
@@ -213,7 +219,7 @@ def _y_axis(y: Scale, left: float, right: float, title: str, *, about: int = 5) 
     return body
 
 
-def _anchor(x: Scale, value: float):
+def _anchor(x: Scale, value: float) -> Anchor:
     place = (x(value) - x.start) / (x.end - x.start)
     return "start" if place < 0.15 else "end" if place > 0.85 else "middle"
 

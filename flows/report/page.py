@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flows.report.bars import draw_actions, draw_parts, draw_weights
+from flows.report.bars import draw_actions, draw_parts, draw_weights, largest_changes
 from flows.report.charts import Mark, Row, draw_estimates, draw_evidence, draw_learning, draw_lift
-from flows.report.facts import Candidate, Data, Estimate, RunFacts
-from flows.report.numbers import format_count, format_value
+from flows.report.facts import ActionShare, Candidate, Data, Estimate, RunFacts
+from flows.report.numbers import format_count, format_to, format_value
 from policies.algorithms import REFERENCES
 
+TWO_DECIMALS = 0.1
+FEW_UNITS = 30  # effective sample size below which no normal approximation is worth reading
 ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dm": "direct method", "dr": "doubly robust"}
 
 
@@ -22,6 +24,24 @@ class Tile:
     value: str
     note: str
     level: str
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """One line of the table of values: an estimator, and what it says of both policies and their difference."""
+
+    name: str
+    champion: Estimate | None
+    challenger: Estimate | None
+    difference: Estimate | None
+
+    @property
+    def all(self) -> tuple[Estimate | None, ...]:
+        return self.champion, self.challenger, self.difference
+
+    @property
+    def of_challenger(self) -> Estimate | None:
+        return self.challenger or self.difference or self.champion
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +75,20 @@ def difference_chart(facts: RunFacts) -> str:
     return draw_estimates(rows, truth=truth, axis=axis, label=label, zero=True) if rows else ""
 
 
+def estimate_table(facts: RunFacts) -> list[EstimateRow]:
+    """The same estimates as a table, one line an estimator."""
+    found = {(e.estimator, e.policy): e for e in facts.estimates}
+    return [
+        EstimateRow(
+            ESTIMATORS.get(name, name),
+            found.get((name, "champion")),
+            found.get((name, "challenger")),
+            found.get((name, "difference")),
+        )
+        for name in dict.fromkeys(e.estimator for e in facts.estimates)
+    ]
+
+
 def evidence_chart(facts: RunFacts) -> str:
     return (
         draw_evidence(facts.gate)
@@ -81,6 +115,10 @@ def weights_chart(facts: RunFacts) -> str:
 
 def actions_chart(facts: RunFacts) -> str:
     return draw_actions(facts.actions) if facts.actions else ""
+
+
+def changed_actions(facts: RunFacts) -> list[ActionShare]:
+    return largest_changes(facts.actions)
 
 
 def lines_parts(data: Data) -> list[tuple[str, int, str]]:
@@ -138,12 +176,13 @@ def _expected_weight(facts: RunFacts) -> Tile:
         return Tile("Expected weight", "–", "Not measured in this run.", "none")
     worst = max(found, key=lambda w: w.log_e)
     true = worst.lower <= 1 <= worst.upper
+    width = worst.upper - worst.lower
     note = (
-        f"Should be 1; the interval is {format_value(worst.lower)} to {format_value(worst.upper)} "
+        f"Should be 1; the interval is {format_to(worst.lower, width)} to {format_to(worst.upper, width)} "
         f"({worst.policy} on rows of version {worst.policy_version})."
     )
     note += " The logged propensities hold." if true else " The logged propensities do not hold."
-    return Tile("Expected weight", format_value(worst.mean), note, "ok" if true else "block")
+    return Tile("Expected weight", format_to(worst.mean, width), note, "ok" if true else "block")
 
 
 def _maturity(data: Data) -> Tile:
@@ -153,7 +192,7 @@ def _maturity(data: Data) -> Tile:
     waiting = data.n_interactions - data.n_matured
     note = f"{format_count(data.n_matured)} of {format_count(data.n_interactions)} interactions have their final reward"
     note += f"; {format_count(waiting)} are still inside the attribution window." if waiting else "."
-    return Tile("Matured rows", format_value(share), note, "ok" if data.n_matured else "block")
+    return Tile("Matured rows", format_to(share, TWO_DECIMALS), note, "ok" if data.n_matured else "block")
 
 
 def _sample_size(facts: RunFacts) -> Tile:
@@ -161,7 +200,7 @@ def _sample_size(facts: RunFacts) -> Tile:
         return Tile("Effective sample size", "–", "Not measured in this run.", "none")
     size, units = facts.weights.effective_sample_size, facts.gate.n_units
     note = f"{format_count(units)} units on the gate rows inform the challenger's value like {format_count(round(size))} of its own would."
-    return Tile("Effective sample size", format_count(round(size)), note, "ok" if size >= 30 else "warn")
+    return Tile("Effective sample size", format_count(round(size)), note, "ok" if size >= FEW_UNITS else "warn")
 
 
 def _true_lift(facts: RunFacts) -> float | None:

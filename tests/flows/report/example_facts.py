@@ -99,18 +99,18 @@ def _promote() -> dict[str, Any]:
             "by_policy": [{"name": "uniform", "value": 0.1}, {"name": "always right", "value": 1.0}],
         },
         "estimates": [
-            _estimate("champion", "ips", 0.6802, 0.0128, 6990.2),
-            _estimate("challenger", "ips", 0.8612, 0.0331, 2110.4),
-            _estimate("difference", "ips", 0.1810, 0.0352, 2110.4),
-            _estimate("champion", "snips", 0.6829, 0.0111, 6990.2),
-            _estimate("challenger", "snips", 0.8549, 0.0207, 2110.4),
-            _estimate("difference", "snips", 0.1720, 0.0219, 2110.4),
-            _estimate("champion", "dm", 0.6750, 0.0089, 7000.0),
-            _estimate("challenger", "dm", 0.8123, 0.0075, 7000.0),
-            _estimate("difference", "dm", 0.1373, 0.0081, 7000.0),
-            _estimate("champion", "dr", 0.6829, 0.0098, 6990.2),
-            _estimate("challenger", "dr", 0.8531, 0.0146, 2110.4),
-            _estimate("difference", "dr", 0.1702, 0.0151, 2110.4),
+            _estimate("champion", "ips", 0.6802, 0.0128, 6990.2, 7000),
+            _estimate("challenger", "ips", 0.8612, 0.0331, 2110.4, 7000),
+            _estimate("difference", "ips", 0.1810, 0.0352, 2110.4, 7000),
+            _estimate("champion", "snips", 0.6829, 0.0111, 6990.2, 7000),
+            _estimate("challenger", "snips", 0.8549, 0.0207, 2110.4, 7000),
+            _estimate("difference", "snips", 0.1720, 0.0219, 2110.4, 7000),
+            _estimate("champion", "dm", 0.6750, 0.0089, 7000.0, 7000),
+            _estimate("challenger", "dm", 0.8123, 0.0075, 7000.0, 7000),
+            _estimate("difference", "dm", 0.1373, 0.0081, 7000.0, 7000),
+            _estimate("champion", "dr", 0.6829, 0.0098, 6990.2, 7000),
+            _estimate("challenger", "dr", 0.8531, 0.0146, 2110.4, 7000),
+            _estimate("difference", "dr", 0.1702, 0.0151, 2110.4, 7000),
         ],
         "weights": _weights(median=1.24, spread=0.35, top=30.33, size=2110.4, versions=["1"], n=7000),
         "actions": [
@@ -242,18 +242,18 @@ def _hold() -> dict[str, Any]:
         },
         "truth": None,
         "estimates": [
-            _estimate("champion", "ips", 0.0046, 0.0019, 5000.0),
-            _estimate("challenger", "ips", 0.0052, 0.0026, 2860.7),
-            _estimate("difference", "ips", 0.0006, 0.0023, 2860.7),
-            _estimate("champion", "snips", 0.0046, 0.0019, 5000.0),
-            _estimate("challenger", "snips", 0.0051, 0.0026, 2860.7),
-            _estimate("difference", "snips", 0.0005, 0.0023, 2860.7),
-            _estimate("champion", "dm", 0.0047, 0.0001, 5000.0),
-            _estimate("challenger", "dm", 0.0049, 0.0001, 5000.0),
-            _estimate("difference", "dm", 0.0002, 0.0001, 5000.0),
-            _estimate("champion", "dr", 0.0046, 0.0019, 5000.0),
-            _estimate("challenger", "dr", 0.00501, 0.0026, 2860.7),
-            _estimate("difference", "dr", 0.00041, 0.0023, 2860.7),
+            _estimate("champion", "ips", 0.0046, 0.0019, 5000.0, 5000),
+            _estimate("challenger", "ips", 0.0052, 0.0026, 2860.7, 5000),
+            _estimate("difference", "ips", 0.0006, 0.0023, 2860.7, 5000),
+            _estimate("champion", "snips", 0.0046, 0.0019, 5000.0, 5000),
+            _estimate("challenger", "snips", 0.0051, 0.0026, 2860.7, 5000),
+            _estimate("difference", "snips", 0.0005, 0.0023, 2860.7, 5000),
+            _estimate("champion", "dm", 0.0047, 0.0001, 5000.0, 5000),
+            _estimate("challenger", "dm", 0.0049, 0.0001, 5000.0, 5000),
+            _estimate("difference", "dm", 0.0002, 0.0001, 5000.0, 5000),
+            _estimate("champion", "dr", 0.0046, 0.0019, 5000.0, 5000),
+            _estimate("challenger", "dr", 0.00501, 0.0026, 2860.7, 5000),
+            _estimate("difference", "dr", 0.00041, 0.0023, 2860.7, 5000),
         ],
         "weights": _weights(median=0.71, spread=0.8, top=27.4, size=2860.7, versions=["random"], n=5000),
         "actions": [
@@ -337,7 +337,7 @@ def _walk(n: int, end: float, *, seed: int, noise: float) -> list[list[float]]:
     return [[int(row), float(value)] for row, value in zip(rows, path, strict=True)]
 
 
-def _estimate(policy: str, estimator: str, value: float, half: float, size: float) -> dict[str, Any]:
+def _estimate(policy: str, estimator: str, value: float, half: float, size: float, n: int) -> dict[str, Any]:
     return {
         "policy": policy,
         "estimator": estimator,
@@ -345,7 +345,7 @@ def _estimate(policy: str, estimator: str, value: float, half: float, size: floa
         "lower": value - half,
         "upper": value + half,
         "effective_sample_size": size,
-        "n": 7000 if size > 5000 else 5000,
+        "n": n,
     }
 
 
