@@ -32,6 +32,7 @@ def boot_expectations() -> str:
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
     asset = context.data_sources.add_pandas("doctor").add_dataframe_asset("numbers")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": pd.DataFrame({"x": [1, 2, 3]})})
     result = batch.validate(gx.expectations.ExpectColumnMaxToBeBetween(column="x", max_value=2))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.home import Home
 from data_contracts.store import read_quarantine
@@ -47,9 +48,11 @@ def summarize(home: Home, task: str) -> list[tuple[str, int]]:
     return list(count_reasons(read_quarantine(home, task)["reason"].to_pylist()).items())
 
 
-def list_rows(home: Home, task: str, limit: int = 20) -> pa.Table:
-    """The first `limit` quarantined lines, newest batch first, in order of file and line."""
+def list_rows(home: Home, task: str, limit: int = 20, *, batch_id: str | None = None) -> pa.Table:
+    """The first `limit` quarantined lines (of one batch), newest batch first, in order of file and line."""
     rows = read_quarantine(home, task)
+    if batch_id is not None:
+        rows = rows.filter(pc.equal(rows["batch_id"], batch_id))
     return rows.sort_by([("quarantined_at", "descending"), ("file", "ascending"), ("line", "ascending")]).slice(
         0, limit
     )

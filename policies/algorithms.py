@@ -62,11 +62,10 @@ class Learner(Protocol):
 
 def create(name: AlgorithmName, settings: AlgorithmSettings, *, n_features: int, n_actions: int, seed: int) -> Learner:
     """A fresh learner; equal arguments and batches give bit-equal weights on one thread."""
+    from policies import learners  # first: it loads d3rlpy without the noise of gym, which batches need too
+    from policies.ridge import RidgeLearner
+
     if name == "linear":
-        from policies.ridge import RidgeLearner
-
         return RidgeLearner(n_features=n_features, n_actions=n_actions)
-    from policies import learners
-
     build = {"cql": learners.conservative, "bcq": learners.batch_constrained, "bc": learners.cloning}[name]
     return build(settings, n_features=n_features, n_actions=n_actions, seed=seed)

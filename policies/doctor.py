@@ -12,9 +12,7 @@ from data_contracts.contract import Column
 
 def boot_training(folder: Path) -> str:
     """Train a few steps, export, serve; raises what the libraries raise."""
-    import d3rlpy
-    import onnxruntime
-    import torch
+    from importlib.metadata import version
 
     from data_contracts.splits import TRAIN, VALIDATION
     from policies.algorithms import AlgorithmSettings, TrainingSettings
@@ -48,4 +46,4 @@ def boot_training(folder: Path) -> str:
     total = load_policy(trained.folder).action_probabilities(rows.observations).sum(axis=1)
     if not np.allclose(total, 1.0, atol=1e-9):
         raise ValueError(f"served probabilities sum to {total.min()}..{total.max()}: expected 1")
-    return f"d3rlpy {d3rlpy.__version__}, torch {torch.__version__}, onnxruntime {onnxruntime.__version__}"
+    return ", ".join(f"{name} {version(name)}" for name in ("d3rlpy", "torch", "onnxruntime"))

@@ -114,11 +114,9 @@ def feature_scale(features: NDArray[np.float32]) -> FeatureScale:
     """
     if features.ndim != 2 or not len(features) or not np.isfinite(features).all():
         raise DegenerateData(f"no scale for features of shape {features.shape}: expected n > 0 rows of finite numbers.")
-    low, high = features.min(axis=0), features.max(axis=0)
-    varies = low < high
-    mean = np.where(varies, features.mean(axis=0, dtype=np.float64), low).astype(np.float32)
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     deviation = features.std(axis=0, dtype=np.float64)
-    scale = np.where(varies & (deviation > SMALLEST_SCALE), deviation, 1.0).astype(np.float32)
+    scale = np.where(deviation > SMALLEST_SCALE, deviation, 1.0).astype(np.float32)
     return FeatureScale(mean=mean, scale=scale)
 
 

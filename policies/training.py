@@ -66,11 +66,13 @@ def train_challengers(
     encoding, scale = _features_of(train, columns) if initial is None else _features_from(initial, columns)
     jobs = _jobs(settings, encoding, scale, n_actions=data.n_actions, folder=folder, initial=initial)
     missing = [job for job in jobs if not job.target.exists()]
+    _delete_leftovers(folder)
     if missing:
-        if not missing[0].columns.exists():
+        try:
             _write_columns(missing[0].columns, train, data.select(data.split == VALIDATION), encoding, scale)
-        run_jobs(sorted(missing, key=_cheapness), train_one, workers=settings.workers, progress=progress)
-    _delete_columns(folder)
+            run_jobs(sorted(missing, key=_cheapness), train_one, workers=settings.workers, progress=progress)
+        finally:
+            _delete_leftovers(folder)
     return tuple(read_trained(job.target) for job in jobs)
 
 
@@ -191,7 +193,7 @@ def _write_columns(
             write_columns(record, folder / name)
 
 
-def _delete_columns(folder: Path) -> None:
-    """Also what killed processes left: rows outlive a training in the store alone (erasure)."""
+def _delete_leftovers(folder: Path) -> None:
+    """The columns, also a killed run's: rows outlive a training in the store alone (erasure)."""
     for path in (folder / "columns", *folder.glob(".tmp-*")):
         shutil.rmtree(path, ignore_errors=True)

@@ -8,6 +8,8 @@ import click
 
 from flows.cli.output import Moment, answer, json_option, open_task, progress_bars, utc_now
 
+EXAMPLES = 5  # quarantined lines that are shown; all of them are in the quarantine table
+
 as_of_option = click.option(
     "--as-of", type=Moment(), help="Moment in event time, ISO 8601 (a date means midnight UTC). Default: now."
 )
@@ -37,6 +39,7 @@ def check(task: str, as_json: bool) -> None:
 def ingest(task: str, paths: tuple[str, ...], more: tuple[str, ...], outcomes: bool, as_json: bool) -> None:
     """Read log files into the store; every line ends as accepted, quarantined or duplicate."""
     from data_contracts.errors import InputError
+    from data_contracts.quarantine import list_rows
     from flows.champion import ensure_champion
     from flows.ingest import ingest_files
     from flows.tasks import expand
@@ -49,6 +52,10 @@ def ingest(task: str, paths: tuple[str, ...], more: tuple[str, ...], outcomes: b
     with context.home.lock(context.name), progress_bars(as_json=as_json) as progress:
         ensure_champion(context, now=utc_now())
         result = ingest_files(context, files, outcomes=outcomes, now=utc_now(), progress=progress)
+    quarantined = [
+        {"file": row["file"], "line": row["line"], "reason": row["reason"]}
+        for row in list_rows(context.home, context.name, EXAMPLES, batch_id=result.batch_id).to_pylist()
+    ]
     payload = {
         "batch_id": result.batch_id,
         "n_read": result.n_read,
@@ -58,13 +65,15 @@ def ingest(task: str, paths: tuple[str, ...], more: tuple[str, ...], outcomes: b
         "table_version": result.table_version,
         "already_ingested": result.already_ingested,
         "reasons": result.reasons,
+        "quarantined": quarantined,
     }
     text = (
         f"{context.name}: read {result.n_read:,} = accepted {result.n_accepted:,} + quarantined "
         f"{result.n_quarantined:,} + duplicate {result.n_duplicate:,}"
     )
-    reasons = "".join(f"\n  quarantined {n:,}: {reason}" for reason, n in sorted(result.reasons.items()))
-    answer(payload, as_json=as_json, text=text + reasons, home=context.home)
+    lines = [text, *(f"  quarantined {n:,}: {reason}" for reason, n in sorted(result.reasons.items()))]
+    lines += [f"    e.g. {q['file']}:{q['line']}: {q['reason']}" for q in quarantined]
+    answer(payload, as_json=as_json, text="\n".join(lines), home=context.home)
 
 
 @click.command(epilog="Example: sluice validate open_bandit --as-of 2019-11-28")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from flows.report.charts import WIDTH
 from flows.report.facts import ActionShare, Weights
-from flows.report.numbers import format_count, format_tick, format_value
+from flows.report.numbers import format_count, format_tick, format_to, format_value
 from flows.report.svg import Scale, chart, fit_scale, line, rect, shorten, text, ticks
 
 SHOWN_ACTIONS = 20
@@ -27,14 +27,11 @@ def draw_weights(weights: Weights) -> str:
     for low, high, count in zip(logs, logs[1:], counts, strict=False):
         if count:
             height = max(262 - y(count), 1.5)
-            body.append(
-                rect(
-                    x(low) + 0.5, 262 - height, x(high) - x(low) - 1, height, "bar challenger", title=f"{count:,} rows"
-                )
-            )
+            css = "bar challenger" if high > 0 else "bar challenger low"
+            body.append(rect(x(low) + 0.5, 262 - height, x(high) - x(low) - 1, height, css, title=f"{count:,} rows"))
     for index, ((name, value), place) in enumerate(zip(quantiles, inside, strict=True)):
         level = 18.0 + 18 * index
-        left = x(place) > WIDTH - 120
+        left = x(place) > WIDTH - 80
         body += [
             line(x(place), level - 10, x(place), 262, "quantile"),
             text(
@@ -50,11 +47,11 @@ def draw_weights(weights: Weights) -> str:
 
 
 def draw_actions(actions: Sequence[ActionShare]) -> str:
-    """Paired bars of the shares of champion and challenger; the largest 20 actions, then the others together."""
-    rows = largest_actions(actions)
-    size = max((len(shorten(row.action, 22)) for row in rows), default=1)
-    left = 24 + 7.4 * size
-    x = Scale(0.0, max((max(row.champion, row.challenger) for row in rows), default=0.0) or 1.0, left, WIDTH - 58)
+    """Paired bars of the shares of champion and challenger: the largest 20 actions; the others in words."""
+    rows, others = largest_actions(actions)
+    left = 26 + 7.4 * max((len(shorten(row.action, 22)) for row in rows), default=1)
+    largest = max((max(row.champion, row.challenger) for row in rows), default=0.0)
+    x = Scale(0.0, largest or 1.0, left, WIDTH - 62)
     step, top = 25.0, 6.0
     bottom = top + step * len(rows)
     places, tick = ticks(x, 4)
@@ -65,34 +62,34 @@ def draw_actions(actions: Sequence[ActionShare]) -> str:
         for offset, css, share in ((3, "champion", row.champion), (12.5, "challenger", row.challenger)):
             title = f"{row.action}, {css}: {format_value(share)}"
             body.append(rect(left, y + offset, max(x(share) - left, 0.5), 8.5, f"bar {css}", title=title))
-        body.append(_change(x(max(row.champion, row.challenger)) + 7, y + 16, row))
+        change = format_to(row.challenger - row.champion, x.high, signed=True)
+        body.append(text(x(max(row.champion, row.challenger)) + 7, y + 16, change, "tick soft"))
     body += [line(left, top, left, bottom, "axis")]
     body += [text(x(p), bottom + 17, format_tick(p, tick), anchor="middle") for p in places]
-    body.append(
-        text((left + WIDTH - 58) / 2, bottom + 36, "share of decisions, in [0, 1]", "axistitle", anchor="middle")
-    )
-    biggest = max(rows, key=lambda row: abs(row.challenger - row.champion), default=None)
+    body.append(text((x.start + x.end) / 2, bottom + 36, "share of decisions, in [0, 1]", "axistitle", anchor="middle"))
     label = f"Shares of {len(actions)} actions."
+    biggest = next(iter(largest_changes(actions, 1)), None)
     if biggest is not None:
-        label += (
-            f" Largest change: {biggest.action}, from {format_value(biggest.champion)} to "
-            f"{format_value(biggest.challenger)}."
-        )
-    return chart(body, width=WIDTH, height=bottom + 44, label=label)
+        label += f" Largest change: {biggest.action}, from {format_value(biggest.champion)}"
+        label += f" to {format_value(biggest.challenger)}."
+    if others is not None:
+        together = f"{others.action} together: {format_value(others.champion)} → {format_value(others.challenger)}"
+        body.append(text((x.start + x.end) / 2, bottom + 60, together, "name", anchor="middle"))
+    return chart(body, width=WIDTH, height=bottom + (44 if others is None else 68), label=label)
 
 
-def largest_actions(actions: Sequence[ActionShare], limit: int = SHOWN_ACTIONS) -> list[ActionShare]:
-    """The `limit` actions with the largest share under either policy, then the sum of the others."""
+def largest_actions(actions: Sequence[ActionShare]) -> tuple[list[ActionShare], ActionShare | None]:
+    """The 20 actions with the largest share under either policy, and the sum of the others if there are more."""
     ranked = sorted(actions, key=lambda a: -max(a.champion, a.challenger))
-    if len(ranked) <= limit + 1:
-        return ranked
-    rest = ranked[limit:]
+    shown, rest = ranked[:SHOWN_ACTIONS], ranked[SHOWN_ACTIONS:]
+    if not rest:
+        return shown, None
     others = ActionShare(
-        action=f"{len(rest)} others",
+        action=f"{len(rest):,} other{'s' if len(rest) > 1 else ''}",
         champion=math.fsum(a.champion for a in rest),
         challenger=math.fsum(a.challenger for a in rest),
     )
-    return [*ranked[:limit], others]
+    return shown, others
 
 
 def largest_changes(actions: Sequence[ActionShare], limit: int = 10) -> list[ActionShare]:
@@ -121,12 +118,6 @@ def draw_share(share: float, css: str) -> str:
         '<svg class="share" aria-hidden="true" viewBox="0 0 120 10" preserveAspectRatio="none">'
         f"{rect(0, 0, 120, 10, 'trough', radius=2)}{inner}</svg>"
     )
-
-
-def _change(x: float, y: float, row: ActionShare) -> str:
-    change = row.challenger - row.champion
-    shown = f"{change:+.2f}" if abs(change) >= 0.005 else "="
-    return text(x, y, shown.replace("-", "−"), "tick soft")
 
 
 def _count_axis(y: Scale) -> list[str]:

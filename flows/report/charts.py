@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flows.report.facts import Curve, Gate, Lift
 from flows.report.numbers import format_count, format_tick, format_to, format_value
 from flows.report.svg import (
+    Anchor,
     Scale,
     chart,
     circle,
@@ -64,10 +65,8 @@ def draw_lift(lift: Lift, truth: float | None) -> str:
         left = x(truth) > WIDTH - 150
         shown = f"exact: {format_to(truth, width, signed=True)}"
         body.append(text(x(truth) + (-14 if left else 14), 86, shown, "tick", anchor="end" if left else "start"))
-    label = (
-        f"Lift {format_to(lift.estimate, width, signed=True)}, interval from {format_to(lift.lower, width, signed=True)}"
-        f" to {format_to(lift.upper, width, signed=True)}; zero means no difference."
-    )
+    estimate, lower, upper = (format_to(v, width, signed=True) for v in (lift.estimate, lift.lower, lift.upper))
+    label = f"Lift {estimate}, interval from {lower} to {upper}; zero means no difference."
     if truth is not None:
         label += f" The exact value is {format_to(truth, width, signed=True)}."
     return chart(body, width=WIDTH, height=bottom + 44, label=label)
@@ -112,7 +111,7 @@ def draw_evidence(gate: Gate) -> str:
     x = fit_scale([0.0, *(n for n, _ in path), *(n for n, _, _ in looks)], 58, WIDTH - 24, margin=0.02)
     below = 17 if path and path[-1][1] > threshold else -7  # the side that the path does not cross at its end
     body = [
-        *_y_axis(y, 58, WIDTH - 24, "evidence, log10 e"),
+        *_y_axis(y, 58, WIDTH - 24, "evidence (log10 e)"),
         *_x_axis(x, 232, "gate rows read", whole=True),
         line(58, y(0), WIDTH - 24, y(0), "axis"),
         line(58, y(threshold), WIDTH - 24, y(threshold), "threshold"),
@@ -125,6 +124,7 @@ def draw_evidence(gate: Gate) -> str:
             polygon(_triangle(x(n), y(block), -6), "mark harm", title=f"against it: {format_value(block)}"),
             circle(x(n), y(promote), 6, "mark challenger", title=f"for the challenger: {format_value(promote)}"),
         ]
+        body += [text(x(n) - 11, y(v) - 9, f"{format_value(v)} ↓", anchor="end") for v in (promote, block) if v < floor]
     ends = (
         f"{format_value(looks[-1][1])} for the challenger and {format_value(looks[-1][2])} against it"
         if looks

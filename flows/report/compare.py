@@ -95,7 +95,8 @@ def _rows(old: RunFacts, new: RunFacts) -> Iterator[str]:
     ):
         if before is not None and now is not None and before != now:
             word = "more" if now > before else "fewer"
-            yield f"{format_count(abs(now - before))} {word} {what}: {format_count(before)} before, {format_count(now)} now."
+            added = format_count(abs(now - before))
+            yield f"{added} {word} {what}: {format_count(before)} before, {format_count(now)} now."
 
 
 def _quarantine(old: RunFacts, new: RunFacts) -> Iterator[str]:

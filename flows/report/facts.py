@@ -8,21 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, AwareDatetime, Field, ValidationError
 
 from data_contracts.errors import IntegrityError
 from data_contracts.storage import read_json
+from flows.report.data_facts import Data, Incident, Lineage, Part
 from policies.gate.records import Verdict
 
 Command = Literal["retrain", "look", "backfill", "demo"]
-Level = Literal["ok", "warn", "block"]
 
 
-class _Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Trigger(_Facts):
+class Trigger(Part):
     """Why a challenger was trained in this run, or why not."""
 
     fired: tuple[str, ...] = ()
@@ -31,7 +27,7 @@ class Trigger(_Facts):
     why_not: str | None = None
 
 
-class Champion(_Facts):
+class Champion(Part):
     """Who serves at the end of the run."""
 
     version: int
@@ -40,7 +36,7 @@ class Champion(_Facts):
     since: AwareDatetime | None = None
 
 
-class Challenger(_Facts):
+class Challenger(Part):
     """Who was looked at; `closed`: the slot is free again without a promotion."""
 
     version: int
@@ -51,7 +47,7 @@ class Challenger(_Facts):
     trained_until: AwareDatetime | None = None
 
 
-class Lift(_Facts):
+class Lift(Part):
     """Challenger minus champion, in units of reward per interaction, with its anytime-valid interval."""
 
     estimate: float
@@ -63,7 +59,7 @@ class Lift(_Facts):
     challenger_value: float
 
 
-class Look(_Facts):
+class Look(Part):
     """Evidence of both directions at the end of one planned look; natural logs."""
 
     n: int
@@ -71,7 +67,7 @@ class Look(_Facts):
     log_e_block: float
 
 
-class Gate(_Facts):
+class Gate(Part):
     """What the look read and how much evidence it found; natural logs."""
 
     log_e_promote: float | None = None  # None where the gate refused before it counted evidence
@@ -86,7 +82,7 @@ class Gate(_Facts):
     evidence_id: str | None = None
 
 
-class Exploration(_Facts):
+class Exploration(Part):
     """Rows until the gate would know, if a share `rate` of the traffic were logged by `kind`; None: it never would."""
 
     kind: Literal["as_logged", "uniform", "challenger"]  # as_logged: as it is today
@@ -96,7 +92,7 @@ class Exploration(_Facts):
     cost_per_interaction: float | None = None  # reward given up; negative: gained
 
 
-class More(_Facts):
+class More(Part):
     """How much longer until the gate would know; rows are counted from the first gate row."""
 
     rows_read: int | None = None
@@ -110,12 +106,12 @@ class More(_Facts):
     settles: str
 
 
-class NamedValue(_Facts):
+class NamedValue(Part):
     name: str
     value: float
 
 
-class Truth(_Facts):
+class Truth(Part):
     """Exact values where the world is simulated."""
 
     champion: float
@@ -123,7 +119,7 @@ class Truth(_Facts):
     by_policy: tuple[NamedValue, ...] = ()
 
 
-class Estimate(_Facts):
+class Estimate(Part):
     """One policy value by one estimator, in units of reward per interaction."""
 
     policy: Literal["champion", "challenger", "difference"]
@@ -139,7 +135,7 @@ class Estimate(_Facts):
     clipped: bool = False
 
 
-class Quantiles(_Facts):
+class Quantiles(Part):
     """Of the importance weights; the gate's evidence names them 50, 90 and 99."""
 
     p50: float = Field(validation_alias=AliasChoices("p50", "50"))
@@ -148,14 +144,14 @@ class Quantiles(_Facts):
     max: float
 
 
-class Histogram(_Facts):
+class Histogram(Part):
     """Counts between increasing edges (one edge more than counts); the first bin also holds smaller weights."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
 
 
-class ExpectedWeight(_Facts):
+class ExpectedWeight(Part):
     """Mean weight on the rows of one policy version; 1 when its logged propensities are true."""
 
     policy_version: str
@@ -167,7 +163,7 @@ class ExpectedWeight(_Facts):
     log_e: float
 
 
-class Weights(_Facts):
+class Weights(Part):
     """Of the challenger on the gate rows, unclipped."""
 
     effective_sample_size: float
@@ -177,7 +173,7 @@ class Weights(_Facts):
     expected_weight: tuple[ExpectedWeight, ...] = ()
 
 
-class ActionShare(_Facts):
+class ActionShare(Part):
     """Mean probability of one action over the same observations, in [0, 1]."""
 
     action: str
@@ -185,20 +181,20 @@ class ActionShare(_Facts):
     challenger: float
 
 
-class CurvePoint(_Facts):
+class CurvePoint(Part):
     step: int
     loss: float | None = None
     value: float | None = None  # of the served stochastic policy on the validation rows
 
 
-class Curve(_Facts):
+class Curve(Part):
     algorithm: str
     seed: int
     chosen: bool
     points: tuple[CurvePoint, ...] = ()
 
 
-class Candidate(_Facts):
+class Candidate(Part):
     """One training of this challenger; `deployable` is False for references."""
 
     algorithm: str
@@ -209,95 +205,7 @@ class Candidate(_Facts):
     chosen: bool
 
 
-class QuarantineReason(_Facts):
-    reason: str
-    n: int
-
-
-class VersionRows(_Facts):
-    policy_version: str
-    n: int
-
-
-class Check(_Facts):
-    rule: str
-    column: str | None = None
-    level: Level
-    passed: bool
-    observed: str
-    limit: str
-    n_rows: int | None = None
-    description: str = ""
-
-
-class Validation(_Facts):
-    level: Level
-    checks: tuple[Check, ...] = ()
-    data_docs: str | None = None  # path of index.html
-
-
-class Monitor(_Facts):
-    name: str
-    kind: str
-    observed: float
-    expected: float
-    z: float
-    e: float | None = None
-
-
-class Drift(_Facts):
-    level: Level
-    reference: str
-    statistic: float
-    top: tuple[Monitor, ...] = ()
-    false_alarm_budget: str
-    n_cells: int | None = None
-    detail: str = ""
-
-
-class Data(_Facts):
-    """Rows in, rows kept, rows used; None where the run did not count."""
-
-    n_read: int | None = None
-    n_accepted: int | None = None
-    n_quarantined: int | None = None
-    n_duplicate: int | None = None
-    quarantine_reasons: tuple[QuarantineReason, ...] = ()
-    n_interactions: int | None = None
-    n_matured: int | None = None
-    n_late: int | None = None
-    n_train: int | None = None
-    n_validation: int | None = None
-    n_gate: int | None = None
-    n_excluded: int | None = None
-    n_without_distribution: int | None = None
-    rows_by_version: tuple[VersionRows, ...] = ()
-    validation: Validation | None = None
-    drift: Drift | None = None
-    clustering: Literal["by unit", "unknown (no unit in the log)"] = "by unit"
-
-
-class Lineage(_Facts):
-    snapshot_id: str | None = None
-    table_version: int | None = None
-    contract_id: str | None = None
-    contract_version: str | None = None
-    contract_sha256: str | None = None
-    settings_sha256: str | None = None
-    code_version: str | None = None
-    lock_sha256: str | None = None
-    batches: tuple[str, ...] = ()
-    n_files: int | None = None
-
-
-class Incident(_Facts):
-    rule: str
-    urgency: str
-    summary: str
-    since: AwareDatetime | None = None
-
-
-class RunFacts(_Facts):
+class RunFacts(Part):
     """Everything one Reward Report says."""
 
     task: str

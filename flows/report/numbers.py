@@ -29,18 +29,22 @@ def format_value(value: float | None, digits: int = 3) -> str:
 
 
 def format_to(value: float | None, width: float, *, signed: bool = False) -> str:
-    """As many decimals as two digits of `width` (an interval's length) need, so that its ends line up.
+    """As many decimals as two or three digits of `width` (an interval's length) need, so that its ends line up.
 
-    >>> format_to(0.1702, 0.057, signed=True), format_to(0.00041, 0.0031)
+    A value that would read as zero but is not keeps its first digit.
+
+    >>> format_to(0.1702, 0.057, signed=True), format_to(0.00041, 0.031)
     ('+0.170', '0.0004')
     """
     if value is None:
         return NOTHING
-    if width <= 0 or not 1e-7 <= width < 1e7 or abs(value) >= 1e9:
-        return ("+" if signed and value > 0 else "") + format_value(value)
-    decimals = max(0, 1 - math.floor(math.log10(width)))
-    text = f"{value:{'+' if signed else ''},.{decimals}f}"
-    return _minus(text)
+    plus = "+" if signed and value > 0 else ""
+    if not 1e-7 <= width < 1e7 or abs(value) >= 1e9:
+        return plus + format_value(value)
+    decimals = max(0, 1 + math.ceil(-math.log10(width / 2)))
+    if value != 0 and round(value, decimals) == 0:
+        return plus + format_value(value, 1)
+    return plus + _minus(f"{value:,.{decimals}f}")
 
 
 def format_count(n: int | None) -> str:
@@ -53,7 +57,7 @@ def format_count(n: int | None) -> str:
         return NOTHING
     for size, word in ((10**12, "trillion"), (10**9, "billion"), (10**6, "million")):
         if abs(n) >= max(size, 10**7):
-            return _minus(f"{n / size:,.3g}" if abs(n) < 1000 * size else f"{n / size:,.0f}") + f" {word}"
+            return f"{format_value(n / size)} {word}"
     return _minus(f"{n:,}")
 
 
@@ -75,15 +79,11 @@ def format_days(days: float | None) -> str:
 
 
 def format_ratio(ratio: float | None) -> str:
-    """A relative change in percent, signed.
-
-    >>> format_ratio(0.2489), format_ratio(-0.004)
-    ('+25 %', '−0.4 %')
-    """
+    """A relative change in percent, signed; 0.2489 reads `+25 %`."""
     if ratio is None:
         return NOTHING
     percent = 100 * ratio
-    return ("+" if percent > 0 else "") + format_value(percent, 2 if abs(percent) < 100 else 3) + " %"
+    return ("+" if percent > 0 else "") + format_value(percent, 2 if abs(percent) < 100 else 3) + "\N{NO-BREAK SPACE}%"
 
 
 def format_tick(value: float, step: float) -> str:
@@ -100,12 +100,12 @@ def format_tick(value: float, step: float) -> str:
 
 
 def format_time(moment: datetime | None) -> str:
-    """`20 Nov 2026, 03:00 UTC`; independent of the machine's locale."""
+    """`20 Nov 2026, 03:00 UTC` with a no-break space; independent of the machine's locale."""
     if moment is None:
         return NOTHING
     months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
     zone = moment.tzname() or ""
-    return f"{moment.day} {months[moment.month - 1]} {moment.year}, {moment:%H:%M} {zone}".strip()
+    return f"{moment.day} {months[moment.month - 1]} {moment.year}, {moment:%H:%M}\N{NO-BREAK SPACE}{zone}".strip()
 
 
 def format_seconds(seconds: float) -> str:

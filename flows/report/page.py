@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flows.report.bars import draw_actions, draw_parts, draw_weights, largest_changes
 from flows.report.charts import Mark, Row, draw_estimates, draw_evidence, draw_learning, draw_lift
-from flows.report.facts import ActionShare, Candidate, Data, Estimate, RunFacts
-from flows.report.numbers import format_count, format_to, format_value
+from flows.report.data_facts import Data
+from flows.report.facts import ActionShare, Candidate, Estimate, RunFacts
+from flows.report.numbers import format_count, format_to
 from policies.algorithms import REFERENCES
 
-TWO_DECIMALS = 0.1
+TWO_DECIMALS = 1.0  # as the width of an interval
 FEW_UNITS = 30  # effective sample size below which no normal approximation is worth reading
 ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dm": "direct method", "dr": "doubly robust"}
 
@@ -89,6 +91,12 @@ def estimate_table(facts: RunFacts) -> list[EstimateRow]:
     ]
 
 
+def usual_span(facts: RunFacts) -> float:
+    """Median length of the intervals: one number of decimals for the whole table."""
+    spans = sorted(e.upper - e.lower for e in facts.estimates if e.lower is not None and e.upper is not None)
+    return spans[len(spans) // 2] if spans else 0.0
+
+
 def evidence_chart(facts: RunFacts) -> str:
     return (
         draw_evidence(facts.gate)
@@ -155,19 +163,24 @@ def health_tiles(facts: RunFacts) -> list[Tile]:
 
 
 def better_references(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """References that beat the chosen candidate: by exact value where known, else on the validation rows."""
+    """The best training of each reference that beats the chosen candidate: by exact value where known, else on the
+    validation rows."""
     known = list(candidates)
     chosen = next((c for c in known if c.chosen), None)
     if chosen is None:
         return []
+    exact = all(c.truth is not None for c in known)
+    found: dict[str, Candidate] = {}
+    for other in known:
+        best = found.get(other.algorithm, chosen)
+        if not other.deployable and _worth(other, exact=exact) > _worth(best, exact=exact):
+            found[other.algorithm] = other
+    return list(found.values())
 
-    def beats(other: Candidate) -> bool:
-        if other.truth is not None and chosen.truth is not None:
-            return other.truth > chosen.truth
-        a, b = other.validation_value, chosen.validation_value
-        return a is not None and b is not None and a > b
 
-    return [c for c in known if not c.deployable and beats(c)]
+def _worth(candidate: Candidate, *, exact: bool) -> float:
+    value = candidate.truth if exact else candidate.validation_value
+    return -math.inf if value is None else value
 
 
 def _expected_weight(facts: RunFacts) -> Tile:
@@ -199,7 +212,8 @@ def _sample_size(facts: RunFacts) -> Tile:
     if facts.weights is None or facts.gate is None:
         return Tile("Effective sample size", "–", "Not measured in this run.", "none")
     size, units = facts.weights.effective_sample_size, facts.gate.n_units
-    note = f"{format_count(units)} units on the gate rows inform the challenger's value like {format_count(round(size))} of its own would."
+    note = f"The {format_count(units)} units of the gate rows say as much about the challenger's value as "
+    note += f"{format_count(round(size))} that it had served itself."
     return Tile("Effective sample size", format_count(round(size)), note, "ok" if size >= FEW_UNITS else "warn")
 
 

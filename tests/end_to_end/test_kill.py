@@ -20,7 +20,7 @@ SAME = ("verdict", "version", "champion", "promoted", "snapshot_id", "evidence",
 
 @pytest.mark.slow
 def test_killed_at_ten_random_moments(tmp_path: Path) -> None:
-    task = write_task(tmp_path / "task", steps=60)
+    task = write_task(tmp_path / "task")
     log = write_jsonl(tmp_path / "log.jsonl", rows())
     started = time.monotonic()
     reference = sluice(tmp_path / "reference", "retrain", task, "--from", log).out

@@ -199,8 +199,8 @@ def _random_operator() -> Any:
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
-        (_custom_operator, "com.example"),
-        (_custom_operator_in_a_branch, "com.example"),
+        (_custom_operator, "standard operators only, got domain com.example"),
+        (_custom_operator_in_a_branch, "standard operators only, got domain com.example"),
         (_external_data, "external data"),
         (_random_operator, "RandomNormalLike"),
     ],

@@ -194,8 +194,20 @@ def test_a_process_that_dies_is_named_and_finished_ones_stay(log: LoggedInteract
     with pytest.raises(SluiceError, match="died in cql seed 0") as caught:
         train_challengers(log, columns=columns(), settings=settings, folder=tmp_path, progress=kill)
     assert caught.value.fields == {"job": "cql seed 0", "exit_code": -9}
-    assert not (tmp_path / "cql-0").exists()
+    assert not list(tmp_path.iterdir())
     assert not multiprocessing.active_children()
+
+
+def test_without_logged_propensities_it_trains_but_knows_no_value(log: LoggedInteractions, tmp_path: Path) -> None:
+    unknown = dataclasses.replace(log, propensity=np.full(log.n, np.nan))
+    settings = only(SETTINGS, "cql", steps=2).model_copy(update={"curve_points": 2})
+    (found,) = train_challengers(unknown, columns=columns(), settings=settings, folder=tmp_path)
+    assert found.validation_value is None
+    assert [(p.step, p.validation_value, p.effective_sample_size) for p in found.curve] == [
+        (1, None, None),
+        (2, None, None),
+    ]
+    assert choose_challenger([found], candidates=("cql",)) is found
 
 
 def test_divergence_is_named_with_algorithm_seed_and_step(log: LoggedInteractions, tmp_path: Path) -> None:

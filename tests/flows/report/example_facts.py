@@ -353,9 +353,7 @@ def _exploration(kind: str, rate: float, rows: int, cost: float) -> dict[str, An
     return {"kind": kind, "rate": rate, "rows": rows, "days": rows / 1411.0, "cost_per_interaction": cost}
 
 
-def _weights(
-    *, median: float, spread: float, top: float, size: float, versions: list[str], n: int
-) -> dict[str, Any]:
+def _weights(*, median: float, spread: float, top: float, size: float, versions: list[str], n: int) -> dict[str, Any]:
     sample = np.minimum(median * np.exp(np.random.default_rng(3).normal(0, spread, n)), top)
     sample[: n // 8] = 0.03 * np.exp(np.random.default_rng(4).normal(0, 0.3, n // 8))
     edges = np.geomspace(1e-3, top, 25)
@@ -390,7 +388,11 @@ def _curves(ends: dict[str, tuple[float, float | None, int]], *, chosen: tuple[s
             at = [steps] if loss is None else np.linspace(steps / 10, steps, 10).astype(int).tolist()
             reach = 1 - 0.8 * np.exp(-4 * np.array(at) / steps)
             value = end * reach * (1 + rng.normal(0, 0.012, len(at)))
-            fall = None if loss is None else loss * (0.25 + np.exp(-3 * np.array(at) / steps)) + rng.normal(0, loss / 80, len(at))
+            fall = (
+                None
+                if loss is None
+                else loss * (0.25 + np.exp(-3 * np.array(at) / steps)) + rng.normal(0, loss / 80, len(at))
+            )
             found.append(
                 {
                     "algorithm": algorithm,
