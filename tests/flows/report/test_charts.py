@@ -109,11 +109,12 @@ def test_estimates_without_an_interval_have_no_whisker() -> None:
 def test_evidence_is_drawn_in_log10_with_its_threshold() -> None:
     gate = promote_facts().gate
     root = parse(draw_evidence(gate))
-    places = {t.text: float(t.attrib["y"]) - 4 for t in root.iter("text") if (t.text or "").lstrip("−").isdigit()}
+    left = [t for t in root.iter("text") if t.attrib["text-anchor"] == "end" and (t.text or "").isdigit()]
+    places = {t.text: float(t.attrib["y"]) - 4 for t in left}
     per_unit = (places["0"] - places["20"]) / 20
     threshold = float(by_class(root, "threshold")[0].attrib["y1"])
     assert threshold == pytest.approx(places["0"] - 3 * per_unit, abs=0.05)
-    last = [e for e in by_class(root, "challenger") if e.tag == "circle"][0]
+    last = next(e for e in by_class(root, "challenger") if e.tag == "circle")
     assert float(last.attrib["cy"]) == pytest.approx(places["0"] - 22.1 * per_unit, abs=0.05)
     assert "−31.4 ↓" in texts(root)  # cut off, and said so
     assert "22.1 for the challenger and −31.4 against it; 3 is needed" in root.attrib["aria-label"]

@@ -17,7 +17,21 @@ from tests.flows.report.example_facts import hold_facts, least_facts, promote_fa
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 VOID = {"meta", "br", "img", "link", "input", "hr", "base"}
-SECTIONS = "verdict lift more three estimates evidence learning actions data lineage changes next candidates".split()
+SECTIONS = [
+    "verdict",
+    "lift",
+    "more",
+    "three",
+    "estimates",
+    "evidence",
+    "learning",
+    "actions",
+    "data",
+    "lineage",
+    "changes",
+    "next",
+    "candidates",
+]
 
 
 class Page(HTMLParser):
