@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from policies.gate.evidence import load_evidence
-from policies.registry import read_version
-
 from flows.context import Context
 from flows.evaluation import load_pair
 from flows.loop import RetrainResult
 from flows.truth import exact_value
+from policies.registry import read_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,9 @@ def run_text(context: Context, result: RetrainResult) -> str:
     lines = [f"{context.name}: {_headline(context, result)}"]
     if result.looked is not None:
         lines += [f"  {reason}" for reason in result.looked.reasons]
-        lines += _numbers(context, result)
+        truth = truth_of(context, result)
+        if truth is not None:
+            lines.append(f"  exact values: champion {truth.champion:.4f}, challenger {truth.challenger:.4f}")
     if result.moved is not None:
         lines.append(f"  {result.moved.note}")
     lines.append(f"  trigger: {', '.join(result.trigger.fired) or 'none'} ({result.trigger.detail})")
@@ -74,19 +74,3 @@ def _headline(context: Context, result: RetrainResult) -> str:
     challenger = read_version(context.home, context.name, looked.version)
     pair = f"version {looked.version} ({challenger.description}) against version {looked.champion}"
     return f"{looked.verdict.upper()}: {pair}"
-
-
-def _numbers(context: Context, result: RetrainResult) -> list[str]:
-    if result.looked is None:
-        return []
-    evidence = load_evidence(context.home, context.name, result.looked.evidence_id).decision.evidence
-    lift, truth = evidence.get("lift"), truth_of(context, result)
-    lines = []
-    if lift:
-        lines.append(
-            f"  lift {lift['estimate']:+.4f}, anytime-valid {lift['coverage']:.0%} interval "
-            f"[{lift['lower']:+.4f}, {lift['upper']:+.4f}] on {evidence['n']:,} gate rows"
-        )
-    if truth:
-        lines.append(f"  exact values: champion {truth.champion:.4f}, challenger {truth.challenger:.4f}")
-    return lines

@@ -70,11 +70,10 @@ def act(
 def draw_actions(probabilities: NDArray[np.float64], *, rng: np.random.Generator) -> NDArray[np.int64]:
     """(n,) one action per row of `probabilities` (n, K), never one of probability 0; one uniform draw per row."""
     cumulative = probabilities.cumsum(axis=1)
+    # A draw is below 1, so a target is below the last sum (no rounding reaches it), and the first sum above the
+    # target exceeds the one before it: its action has a probability above 0.
     targets = rng.random(len(probabilities))[:, None] * cumulative[:, -1:]
-    found = (cumulative <= targets).sum(axis=1)
-    last_possible = probabilities.shape[1] - 1 - (probabilities[:, ::-1] > 0).argmax(axis=1)
-    # a draw of 1 - 2^-53 may round up to the very end
-    return np.asarray(np.minimum(found, last_possible), dtype=np.int64)
+    return np.asarray((cumulative <= targets).sum(axis=1), dtype=np.int64)
 
 
 def _require(

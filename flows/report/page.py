@@ -129,6 +129,15 @@ def changed_actions(facts: RunFacts) -> list[ActionShare]:
     return largest_changes(facts.actions)
 
 
+def shares(facts: RunFacts) -> list[float]:
+    return [share for action in facts.actions for share in (action.champion, action.challenger)]
+
+
+def three_digits(values: Iterable[float]) -> float:
+    """As the width of an interval: three digits of the largest value, so that a column lines up."""
+    return 0.2 * max((abs(value) for value in values), default=1.0)
+
+
 def lines_parts(data: Data) -> list[tuple[str, int, str]]:
     """Accepted, quarantined, duplicate; empty when the run read no lines."""
     if not data.n_read:

@@ -83,8 +83,8 @@ def _block(facts: RunFacts) -> Headline:
     return Headline(
         "block",
         "Block",
-        "The log shows that the challenger earns less than the champion, beyond what chance explains. It never served, "
-        "and its slot is closed. The champion keeps serving.",
+        "The log shows that the challenger earns less than the champion, beyond what chance explains. It is not "
+        "promoted, and its slot is closed. The champion keeps serving.",
         "Nothing needs to be undone. Action shares, weights and learning curves below show where it differs; the next "
         "run trains on more data.",
     )

@@ -173,23 +173,39 @@ def _custom_operator() -> Any:
     return _scores_graph([node], [], domain="com.example")
 
 
-def _custom_operator_in_a_branch() -> Any:
-    def branch(node: Any) -> Any:
-        return helper.make_graph([node], "b", [], [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", D])])
+def _in_a_branch(bad: Any, tensors: list[Any], domain: str = "") -> Any:
+    def branch(node: Any, tensors: list[Any]) -> Any:
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", D])
+        return helper.make_graph([node], "b", [], [y], tensors)
 
-    bad = branch(helper.make_node("RunMe", [FEATURES], ["y"], domain="com.example"))
-    good = branch(helper.make_node("Identity", [FEATURES], ["y"]))
-    nodes = [helper.make_node("If", ["yes"], ["scores"], then_branch=good, else_branch=bad)]
+    good = helper.make_node("Identity", [FEATURES], ["y"])
+    branches = {"then_branch": branch(good, []), "else_branch": branch(bad, tensors)}
     yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
-    return _scores_graph(nodes, [yes], domain="com.example")
+    return _scores_graph([helper.make_node("If", ["yes"], ["scores"], **branches)], [yes], domain=domain)
 
 
-def _external_data() -> Any:
+def _custom_operator_in_a_branch() -> Any:
+    return _in_a_branch(helper.make_node("RunMe", [FEATURES], ["y"], domain="com.example"), [], domain="com.example")
+
+
+def _random_operator_in_a_branch() -> Any:
+    return _in_a_branch(helper.make_node("RandomNormalLike", [FEATURES], ["y"]), [])
+
+
+def _external_data_in_a_branch() -> Any:
+    return _in_a_branch(helper.make_node("Add", [FEATURES, "w"], ["y"]), [_external_tensor()])
+
+
+def _external_tensor() -> Any:
     tensor = helper.make_tensor("w", TensorProto.FLOAT, [D], np.zeros(D))
     tensor.ClearField("float_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../secret")
-    return _scores_graph([helper.make_node("Add", [FEATURES, "w"], ["scores"])], [tensor])
+    return tensor
+
+
+def _external_data() -> Any:
+    return _scores_graph([helper.make_node("Add", [FEATURES, "w"], ["scores"])], [_external_tensor()])
 
 
 def _random_operator() -> Any:
@@ -202,7 +218,9 @@ def _random_operator() -> Any:
         (_custom_operator, "standard operators only, got domain com.example"),
         (_custom_operator_in_a_branch, "standard operators only, got domain com.example"),
         (_external_data, "external data"),
+        (_external_data_in_a_branch, "external data"),
         (_random_operator, "RandomNormalLike"),
+        (_random_operator_in_a_branch, "RandomNormalLike"),
     ],
 )
 def test_graphs_that_could_do_harm_are_refused(tmp_path: Path, graph: Callable[[], Any], message: str) -> None:

@@ -372,6 +372,13 @@ def test_one_flipped_bit_in_the_history_is_named_also_in_its_last_entry(home: Ho
         aliases(home, TASK)
 
 
+def test_one_byte_of_white_space_in_the_last_entry_is_named(home: Home) -> None:
+    path = home.history(TASK) / "00000001.json"
+    path.write_bytes(path.read_bytes().replace(b" ", b"\t", 1))
+    (problem,) = verify_registry(home, TASK)
+    assert str(path) in problem
+
+
 def test_a_lost_history_entry_is_named(home: Home) -> None:
     _promote(home, 2, 1)
     (home.history(TASK) / "00000001.json").unlink()
