@@ -109,7 +109,8 @@ def draw_evidence(gate: Gate) -> str:
     floor = max(min(levels), -2 * threshold)  # a lost bet may fall for ever; below this it says nothing new
     y = fit_scale([max(v, floor) for v in levels], 232, 18)
     x = fit_scale([0.0, *(n for n, _ in path), *(n for n, _, _ in looks)], 58, WIDTH - 24, margin=0.02)
-    below = 17 if path and path[-1][1] > threshold else -7  # the side that the path does not cross at its end
+    gap = y(threshold) - y(path[-1][1]) if path else 0.0
+    below = 17 if 0 < gap < 30 else -7  # the side of the line that the path's end leaves free
     body = [
         *_y_axis(y, 58, WIDTH - 24, "evidence (log10 e)"),
         *_x_axis(x, 232, "gate rows read", whole=True),

@@ -1,4 +1,4 @@
-"""What the template shows beyond the facts themselves: charts, and the three numbers of data health."""
+"""What the template shows beyond the facts themselves: charts, and tables that are derived from the facts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,9 @@ from flows.report.bars import draw_actions, draw_parts, draw_weights, largest_ch
 from flows.report.charts import Mark, Row, draw_estimates, draw_evidence, draw_learning, draw_lift
 from flows.report.data_facts import Data
 from flows.report.facts import ActionShare, Candidate, Estimate, RunFacts
-from flows.report.numbers import format_count, format_to
 from policies.algorithms import REFERENCES
 
-TWO_DECIMALS = 1.0  # as the width of an interval
-FEW_UNITS = 30  # effective sample size below which no normal approximation is worth reading
 ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dm": "direct method", "dr": "doubly robust"}
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One number of data health; `level` is ok, warn, block or none (not measured)."""
-
-    name: str
-    value: str
-    note: str
-    level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +76,12 @@ def estimate_table(facts: RunFacts) -> list[EstimateRow]:
         )
         for name in dict.fromkeys(e.estimator for e in facts.estimates)
     ]
+
+
+def model_disagrees(facts: RunFacts) -> bool:
+    """The direct method and the doubly robust estimate put the difference on opposite sides of zero."""
+    value = {e.estimator: e.value for e in facts.estimates if e.policy == "difference"}
+    return value.get("dm", 0.0) * value.get("dr", 0.0) < 0
 
 
 def usual_span(facts: RunFacts) -> float:
@@ -161,16 +154,6 @@ def parts_chart(parts: list[tuple[str, int, str]], label: str) -> str:
     return draw_parts(parts, label=label) if parts else ""
 
 
-def balances(data: Data) -> bool:
-    """Lines read = accepted + quarantined + duplicate."""
-    return data.n_read == (data.n_accepted or 0) + (data.n_quarantined or 0) + (data.n_duplicate or 0)
-
-
-def health_tiles(facts: RunFacts) -> list[Tile]:
-    """Whether propensities are true, rewards are final, and rows inform the estimate."""
-    return [_expected_weight(facts), _maturity(facts.data), _sample_size(facts)]
-
-
 def better_references(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The best training of each reference that beats the chosen candidate: by exact value where known, else on the
     validation rows."""
@@ -190,40 +173,6 @@ def better_references(candidates: Iterable[Candidate]) -> list[Candidate]:
 def _worth(candidate: Candidate, *, exact: bool) -> float:
     value = candidate.truth if exact else candidate.validation_value
     return -math.inf if value is None else value
-
-
-def _expected_weight(facts: RunFacts) -> Tile:
-    found = facts.weights.expected_weight if facts.weights else ()
-    if not found:
-        return Tile("Expected weight", "–", "Not measured in this run.", "none")
-    worst = max(found, key=lambda w: w.log_e)
-    true = worst.lower <= 1 <= worst.upper
-    width = worst.upper - worst.lower
-    note = (
-        f"Should be 1; the interval is {format_to(worst.lower, width)} to {format_to(worst.upper, width)} "
-        f"({worst.policy} on rows of version {worst.policy_version})."
-    )
-    note += " The logged propensities hold." if true else " The logged propensities do not hold."
-    return Tile("Expected weight", format_to(worst.mean, width), note, "ok" if true else "block")
-
-
-def _maturity(data: Data) -> Tile:
-    if not data.n_interactions or data.n_matured is None:
-        return Tile("Matured rows", "–", "Not counted in this run.", "none")
-    share = data.n_matured / data.n_interactions
-    waiting = data.n_interactions - data.n_matured
-    note = f"{format_count(data.n_matured)} of {format_count(data.n_interactions)} interactions have their final reward"
-    note += f"; {format_count(waiting)} are still inside the attribution window." if waiting else "."
-    return Tile("Matured rows", format_to(share, TWO_DECIMALS), note, "ok" if data.n_matured else "block")
-
-
-def _sample_size(facts: RunFacts) -> Tile:
-    if facts.weights is None or facts.gate is None:
-        return Tile("Effective sample size", "–", "Not measured in this run.", "none")
-    size, units = facts.weights.effective_sample_size, facts.gate.n_units
-    note = f"The {format_count(units)} units of the gate rows say as much about the challenger's value as "
-    note += f"{format_count(round(size))} that it had served itself."
-    return Tile("Effective sample size", format_count(round(size)), note, "ok" if size >= FEW_UNITS else "warn")
 
 
 def _true_lift(facts: RunFacts) -> float | None:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from data_contracts.storage import canonical_json, write_atomic
-from flows.report import numbers, page
+from flows.report import health, numbers, page
 from flows.report.bars import draw_share
 from flows.report.facts import RunFacts
 from flows.report.verdicts import headline
@@ -27,6 +27,7 @@ def render_report(facts: RunFacts) -> str:
             facts=facts,
             headline=headline(facts),
             page=page,
+            health=health,
             style=Markup((FOLDER / "report.css").read_text()),  # noqa: S704 - our own file
             ln10=math.log(10),
         )

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from data_contracts.storage import canonical_json
-from flows.report.data_facts import Data
+from flows.report.data_facts import Check, Data
 from flows.report.facts import RunFacts, read_facts
-from flows.report.page import balances, better_references, health_tiles
+from flows.report.health import balances, check_lines, health_tiles
+from flows.report.page import better_references
 from flows.report.render import render_report, write_report
 from tests.flows.report.example_facts import hold_facts, least_facts, promote_facts
 
@@ -251,6 +252,62 @@ def test_three_numbers_of_data_health() -> None:
     wrong = hold_facts(weights={**weights, "expected_weight": [weights["expected_weight"][0], false]})
     assert health_tiles(wrong)[0].level == "block"
     assert "do not hold" in health_tiles(wrong)[0].note
+
+
+def test_the_tile_shows_the_challenger_not_a_weight_that_is_one_by_construction() -> None:
+    weights = hold_facts().weights.model_dump()
+    champion = {**weights["expected_weight"][0], "lower": 0.99835, "upper": 1 - 1e-12, "log_e": 0.0}
+    challenger = {**weights["expected_weight"][1], "mean": 0.955, "lower": 0.886, "upper": 1.057, "log_e": -2.0}
+    tile = health_tiles(hold_facts(weights={**weights, "expected_weight": [champion, challenger]}))[0]
+    assert (tile.value, tile.level) == ("0.955", "ok")
+
+
+def test_evidence_that_is_in_needs_no_more_rows() -> None:
+    text = _plain(promote_facts(more=hold_facts().more.model_dump()))
+    assert "no more rows are needed" in text
+    assert "What more exploration would change" not in text
+    assert "What more exploration would change" in _plain(hold_facts())
+
+
+def test_a_lift_below_zero_is_not_proved_by_waiting() -> None:
+    lift = {**hold_facts().lift.model_dump(), "estimate": -0.0043}
+    more = {**hold_facts().more.model_dump(), "rows_at_estimate": None, "days_at_estimate": None}
+    assert "no number of rows would prove the challenger better" in _plain(hold_facts(lift=lift, more=more))
+
+
+def test_estimators_that_disagree_in_sign_are_pointed_out() -> None:
+    estimates = [e.model_dump() for e in hold_facts().estimates]
+    turned = [
+        {**e, "value": -e["value"]} if (e["estimator"], e["policy"]) == ("dm", "difference") else e for e in estimates
+    ]
+    assert "disagree about the sign" in _plain(hold_facts(estimates=turned))
+    assert "disagree about the sign" not in _plain(hold_facts())
+
+
+def test_checks_that_passed_are_shown_together_and_failures_alone() -> None:
+    def check(rule: str, column: str, passed: bool) -> Check:
+        return Check(rule=rule, column=column, level="block", passed=passed, observed=f"{column} seen", limit="0 rows")
+
+    checks = [check("required", f"x{k}", passed=k not in (3, 50)) for k in range(100)] + [check("unique", "id", True)]
+    lines = check_lines(checks)
+    assert [(c.rule, c.passed, c.n) for c in lines] == [
+        ("required", False, 1),
+        ("required", False, 1),
+        ("required", True, 98),
+        ("unique", True, 1),
+    ]
+    assert [c.observed for c in lines] == ["x3 seen", "x50 seen", "all 98 within the limit", "id seen"]
+    text = _plain(least_facts(data={"validation": {"level": "block", "checks": [c.model_dump() for c in checks]}}))
+    assert "and 95 more" in text
+
+
+def test_drift_that_was_not_judged_is_not_called_ok() -> None:
+    data = hold_facts().data.model_dump()
+    drift = {**data["drift"], "level": "ok", "n_cells": 0, "top": [], "detail": "the champion was declared"}
+    html = render_report(hold_facts(data={**data, "drift": drift}))
+    assert "Not judged: the champion was declared." in Page(html).text
+    assert not re.search(r"<h3>Drift\s*<span", html)
+    assert re.search(r"<h3>Drift\s*<span", render_report(hold_facts()))
 
 
 def _plain(facts: RunFacts) -> str:
