@@ -96,14 +96,20 @@ def build_folder(final: Path) -> Iterator[Path]:
 
 
 def read_chain(folder: Path) -> list[dict[str, Any]]:
-    """All entries of an append-only chain, oldest first; each carries `index` and `previous`.
+    """All entries of an append-only chain, oldest first; each carries `index`, `previous` and its own `seal`.
 
-    Raises IntegrityError when an entry is missing or its `previous` is not the hash of its predecessor.
+    Raises IntegrityError when an entry is missing or changed: `previous` is the hash of its predecessor's file,
+    `seal` that of its own content, which keeps the newest entry. Caveat: the newest entry can be removed unseen.
     """
     entries: list[dict[str, Any]] = []
     previous = GENESIS
     for index, path in enumerate(_chain_files(folder), start=1):
         entry = read_json(path)
+        if path.read_bytes() != canonical_json(entry) or entry.get("seal") != _seal(entry):
+            raise IntegrityError(
+                f"damaged entry {path}: expected the bytes that its seal names, got others. Restore it from a backup.",
+                path=str(path),
+            )
         if entry.get("index") != index or entry.get("previous") != previous or path.name != _entry_name(index):
             raise IntegrityError(
                 f"broken chain in {path}: expected entry {index} after {previous[:12]}, got entry "
@@ -126,8 +132,13 @@ def append_chain(folder: Path, build: Callable[[list[dict[str, Any]]], dict[str,
         index = len(entries) + 1
         previous = sha256_bytes((folder / _entry_name(index - 1)).read_bytes()) if entries else GENESIS
         entry = {**build(entries), "index": index, "previous": previous}
+        entry["seal"] = _seal(entry)
         if create_exclusive(folder / _entry_name(index), canonical_json(entry)):
             return entry
+
+
+def _seal(entry: dict[str, Any]) -> str:
+    return sha256_bytes(canonical_json({key: value for key, value in entry.items() if key != "seal"}))
 
 
 def _chain_files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +25,7 @@ from flows.settings import code_version, lock_sha256
 from flows.truth import exact_value
 from policies.export import load_policy
 from policies.gate.evidence import Evidence, load_evidence
-from policies.registry import history, list_versions, load_version, read_version
+from policies.registry import HistoryEntry, history, list_versions, load_version, read_version
 
 Facts = dict[str, Any]  # one section of RunFacts, checked by its model
 
@@ -105,7 +106,7 @@ def _verdict(context: Context, run: Run, looked: Looked | None, evidence: Eviden
         "verdict": looked.verdict,
         "sentence": looked.reasons[0],
         "reasons": looked.reasons[1:],
-        "override": any(m.override for m in history(context.home, context.name)),
+        "override": _champion_moves(context)[-1].override,
         "lift": numbers["lift"],
         "gate": {**gate, "evidence_id": looked.evidence_id, "looks": _looks(numbers)},
         "more": more and {**more, "minimum_lift": context.task.gate.minimum_lift},
@@ -126,8 +127,7 @@ def _looks(numbers: Facts) -> list[Facts]:
 
 
 def _policies(context: Context, looked: Looked | None) -> Facts:
-    moves = history(context.home, context.name)
-    champion_moves = [m for m in moves if m.alias == "champion"]
+    champion_moves = _champion_moves(context)
     champion = read_version(context.home, context.name, champion_moves[-1].version)
     facts: Facts = {
         "champion": {
@@ -151,6 +151,10 @@ def _policies(context: Context, looked: Looked | None) -> Facts:
         "trained_until": manifest.trained_until,
     }
     return {**facts, "challenger": challenger}
+
+
+def _champion_moves(context: Context) -> list[HistoryEntry]:
+    return [m for m in history(context.home, context.name) if m.alias == "champion" and m.action != "resume"]
 
 
 def _values(context: Context, looked: Looked | None, evidence: Evidence | None) -> Facts:
@@ -239,10 +243,15 @@ def _data(context: Context, run: Run, snapshot: Snapshot | None, evidence: Evide
         facts["validation"] = {
             "level": validated.level,
             "checks": validated.checks,
-            "data_docs": validated.data_docs,
+            "data_docs": _relative(validated.data_docs, run),
         }
         facts["drift"] = validated.drift
     return facts
+
+
+def _relative(data_docs: str | None, run: Run) -> str | None:
+    """From the report's folder: the store may be moved or served elsewhere."""
+    return data_docs and os.path.relpath(data_docs, run.folder)
 
 
 def _snapshot_counts(context: Context, snapshot: Snapshot) -> Facts:

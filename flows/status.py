@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from policies.gate.ledger import looks_of
-from policies.registry import history, is_frozen, read_version
-
 from flows.alerts.incidents import open_incidents
 from flows.champion import ensure_champion
 from flows.context import Context
@@ -16,6 +13,8 @@ from flows.look import open_challenger, unread_rows
 from flows.runs import list_runs
 from flows.schedule import next_tick
 from flows.snapshot import take_snapshot
+from policies.gate.ledger import looks_of
+from policies.registry import champion_since, is_frozen, read_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class TaskStatus:
 def task_status(context: Context, *, now: datetime) -> TaskStatus:
     """Champion and its age, last run, open challenger and its next look, next tick, open incidents."""
     champion = ensure_champion(context, now=now)
-    since = max(m.at for m in history(context.home, context.name) if m.version == champion)
+    since = champion_since(context.home, context.name) or now
     runs = list_runs(context.home, context.name)
     incidents = open_incidents(context.home, context.name)
     payload = {

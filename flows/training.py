@@ -19,7 +19,7 @@ from flows.settings import code_version
 from flows.snapshot import load_rows
 from policies.algorithms import REFERENCES
 from policies.logged_interactions import LoggedInteractions
-from policies.registry import Candidate, VersionFacts, aliases, open_slot, read_version, register_version
+from policies.registry import Candidate, VersionFacts, aliases, can_open, open_slot, read_version, register_version
 from policies.training import TrainedPolicy, choose_challenger, train_challengers
 
 
@@ -74,11 +74,12 @@ def training_key(context: Context, snapshot_id: str, parent: int | None) -> str:
 
 
 def open_if_free(context: Context, version: int, *, now: datetime) -> bool:
-    """Put a trained version into the slot; False when another one is under evaluation."""
-    if aliases(context.home, context.name)["challenger"] not in (None, version):
+    """Put a trained version into the slot; False when the slot is taken, or the version had its chance already."""
+    if aliases(context.home, context.name)["challenger"] == version:
+        return True
+    if not can_open(context.home, context.name, version):
         return False
-    if aliases(context.home, context.name)["challenger"] is None:
-        open_slot(context.home, context.name, version=version, actor=context.actor, reason="trained", now=now)
+    open_slot(context.home, context.name, version=version, actor=context.actor, reason="trained", now=now)
     return True
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from data_contracts.errors import SluiceError
 from data_contracts.snapshot import list_snapshots, verify_snapshots
 from data_contracts.store import verify_tables
+from flows.alerts.events import read_events
 from flows.context import Context
 from policies.gate.evidence import verify_evidence
 from policies.gate.ledger import all_looks
@@ -37,6 +38,7 @@ def verify_task(context: Context) -> Verification:
     problems += _guarded(lambda: _count(checked, "snapshots", len(list_snapshots(home, name))))
     problems += _guarded(lambda: _count(checked, "versions", len(list_versions(home, name))))
     problems += _guarded(lambda: _verify_looks(context, checked))
+    problems += _guarded(lambda: _count(checked, "alert events", len(read_events(home))))
     return Verification(problems=tuple(dict.fromkeys(problems)), checked=checked)
 
 

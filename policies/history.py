@@ -10,12 +10,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from data_contracts.errors import IntegrityError, UsageError
 from data_contracts.home import Home
-from data_contracts.storage import append_chain, canonical_json, read_chain, sha256_bytes
+from data_contracts.storage import append_chain, read_chain
 from policies.gate.records import Verdict
 
 Action = Literal["declare", "open", "promote", "close", "withdraw", "rollback", "resume"]
 Outcome = Verdict | Literal["exhausted", "withdrawn"]  # with which a challenger's slot closes
-CHAIN_FIELDS = frozenset({"index", "previous", "sha256"})  # of the chain itself, beside a move's own fields
+CHAIN_FIELDS = frozenset({"index", "previous", "seal"})  # of the chain itself, beside a move's own fields
 
 
 class Move(BaseModel):
@@ -76,8 +76,7 @@ def append_move(home: Home, task: str, decide: Callable[[State], Move]) -> Histo
     """Append `decide(state)`; when another writer was first, `decide` sees the new state and may raise to give up."""
 
     def build(entries: list[dict[str, Any]]) -> dict[str, Any]:
-        move = decide(fold([_checked(home, task, entry) for entry in entries])).model_dump(mode="json")
-        return {**move, "sha256": sha256_bytes(canonical_json(move))}
+        return decide(fold([_checked(home, task, entry) for entry in entries])).model_dump(mode="json")
 
     return _entry(append_chain(home.history(task), build))
 
@@ -127,26 +126,19 @@ def _after(state: State, entry: HistoryEntry) -> State:
 
 
 def _checked(home: Home, task: str, stored: dict[str, Any]) -> HistoryEntry:
-    """The chain proves every entry but its last by the next one; the entry's own hash proves that one too."""
-    path = home.history(task) / f"{stored['index']:08d}.json"
-    move = {name: value for name, value in stored.items() if name not in CHAIN_FIELDS}
-    if sha256_bytes(canonical_json(move)) != stored.get("sha256") or path.read_bytes() != canonical_json(stored):
-        raise _damaged(str(path), "other bytes")
+    """The chain has proved the bytes; an entry with a valid seal may still hold what no move is."""
     try:
         return _entry(stored)
     except ValidationError as error:
-        raise _damaged(str(path), f"{error.error_count()} wrong fields") from error
+        path = home.history(task) / f"{stored['index']:08d}.json"
+        raise IntegrityError(
+            f"damaged history entry {path}: expected a move, got {error.error_count()} wrong fields. Restore the "
+            "folder from a backup.",
+            path=str(path),
+        ) from error
 
 
 def _entry(stored: dict[str, Any]) -> HistoryEntry:
     move = Move.model_validate({name: value for name, value in stored.items() if name not in CHAIN_FIELDS})
     fields = move.model_dump()
     return HistoryEntry(index=stored["index"], previous=fields.pop("previous_version"), **fields)
-
-
-def _damaged(path: str, got: str) -> IntegrityError:
-    return IntegrityError(
-        f"damaged history entry {path}: expected the move as it was written, got {got}. Restore the folder from a "
-        "backup.",
-        path=path,
-    )

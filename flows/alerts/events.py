@@ -23,6 +23,7 @@ class _Event(BaseModel):
     at: datetime
     index: int = 0  # position in the chain, set when it is appended
     previous: str = ""
+    seal: str = ""
 
 
 class Opened(_Event):
@@ -69,7 +70,7 @@ def append_event(home: Home, decide: Callable[[list[Event]], Event | None]) -> E
         event = decide(_parse(entries, home))
         if event is None:
             raise _NothingToDo
-        return event.model_dump(mode="json", exclude={"index", "previous"})
+        return event.model_dump(mode="json", exclude={"index", "previous", "seal"})
 
     try:
         entry = append_chain(_folder(home), build)

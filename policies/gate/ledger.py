@@ -17,7 +17,7 @@ from policies.gate.row_file import interaction_ids
 
 
 class LookEntry(BaseModel):
-    """One look, as the ledger holds it; `index` and `previous` link the chain."""
+    """One look, as the ledger holds it; `index`, `previous` and `seal` are the chain's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,6 +35,7 @@ class LookEntry(BaseModel):
     at: datetime
     index: int
     previous: str
+    seal: str
 
 
 def record_look(

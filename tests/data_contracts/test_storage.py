@@ -72,12 +72,14 @@ def test_the_decision_sees_the_winner_and_may_give_up(tmp_path: Path) -> None:
     assert len(read_chain(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("damage", ["flip", "remove", "swap"])
+@pytest.mark.parametrize("damage", ["flip", "flip the newest", "remove", "swap"])
 def test_a_damaged_chain_names_the_file(tmp_path: Path, damage: str) -> None:
     for i in range(3):
         append_chain(tmp_path, lambda _, i=i: {"value": i})
-    first, second, _ = sorted(tmp_path.iterdir())
-    if damage == "flip":
+    first, second, newest = sorted(tmp_path.iterdir())
+    if damage == "flip the newest":
+        newest.write_bytes(newest.read_bytes().replace(b'"value": 2', b'"value": 9'))
+    elif damage == "flip":
         first.write_bytes(first.read_bytes().replace(b'"value": 0', b'"value": 9'))
     elif damage == "remove":
         first.unlink()

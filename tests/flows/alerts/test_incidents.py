@@ -131,7 +131,7 @@ def test_a_changed_event_is_found(home: Home) -> None:
     report(home, hour=1)
     path = sorted((home.alerts / "events").iterdir())[0]
     path.write_bytes(path.read_bytes().replace(b"row_count", b"row-count"))
-    with pytest.raises(IntegrityError, match="broken chain"):
+    with pytest.raises(IntegrityError, match="damaged entry"):
         open_incidents(home)
 
 

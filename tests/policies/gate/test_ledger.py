@@ -92,5 +92,5 @@ def test_a_changed_entry_breaks_the_chain(home: Home, make_rows: MakeRows) -> No
         _record(home, make_rows(5, start=5 * look), evidence_id=evidence_id, look=look)
     path = home.ledger("shop") / "00000001.json"
     path.write_bytes(path.read_bytes().replace(b'"hold"', b'"promote"'))
-    with pytest.raises(IntegrityError, match="broken chain in"):
+    with pytest.raises(IntegrityError, match="damaged entry"):
         all_looks(home, "shop")
