@@ -78,14 +78,13 @@ class Home:
         """Interactions that `act` decided, ready to be ingested."""
         return self._task("served", task)
 
+    def task_file(self, task: str) -> Path:
+        """Record of where a task's file lies."""
+        return self.root / "tasks" / f"{check_name(task, what='task name')}.json"
+
     @property
     def alerts(self) -> Path:
         return self.root / "alerts"
-
-    def tasks(self) -> list[str]:
-        """Names of the tasks that have state here."""
-        found = {p.name for kind in ("tables", "policies", "runs") for p in self.root.glob(f"{kind}/*")}
-        return sorted(name for name in found if NAME.fullmatch(name))
 
     @contextmanager
     def lock(self, task: str) -> Iterator[None]:

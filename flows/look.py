@@ -24,6 +24,7 @@ from policies.gate.evidence import load_evidence, store_evidence
 from policies.gate.ledger import LookEntry, looks_of, record_look
 from policies.gate.planning import make_plan
 from policies.gate.records import GateDecision, GateRows, Plan, concatenate
+from policies.gate.settings import GateSettings
 from policies.logged_interactions import LoggedInteractions
 from policies.registry import aliases, read_version
 
@@ -43,6 +44,11 @@ class Unread:
 def open_challenger(context: Context) -> int | None:
     """The version in the slot, or None when it is free."""
     return aliases(context.home, context.name)["challenger"]
+
+
+def gate_settings(context: Context, version: int) -> GateSettings:
+    """The gate's settings as they were when the challenger was frozen: nobody lowers a threshold under its looks."""
+    return GateSettings.model_validate(read_version(context.home, context.name, version).settings["gate"])
 
 
 def unread_rows(context: Context, *, version: int, snapshot_id: str) -> Unread:
@@ -78,7 +84,7 @@ def take_look(context: Context, *, version: int, snapshot_id: str, now: datetime
     if taken is not None:
         return _looked(context, taken)
     looks = _looks(context, version)
-    settings = context.task.gate
+    settings = gate_settings(context, version)
     number = len(looks) + 1
     if number > settings.looks:
         raise UsageError(
@@ -113,7 +119,7 @@ def look_now(context: Context, *, now: datetime) -> Looked:
         )
     snapshot = take_snapshot(context, as_of=None, now=now)
     n_unread = unread_rows(context, version=version, snapshot_id=snapshot.snapshot_id).rows.n
-    needed = context.task.gate.min_rows_per_look
+    needed = gate_settings(context, version).min_rows_per_look
     if n_unread < needed:
         raise UsageError(
             f"no look at version {version} of {context.name} yet: expected {needed:,} unread matured gate rows, got "
@@ -145,7 +151,7 @@ def plan(context: Context, pair: Pair, *, n_first: int) -> Plan:
     """Scale of the bets, from validation rows alone (they are earlier than the gate window)."""
     rows = pair.trained_on.select(pair.trained_on.split == VALIDATION)
     evaluable = rows.select(np.isin(rows.policy_version, list(evaluable_versions(context))))
-    settings = context.task.gate
+    settings = gate_settings(context, pair.challenger.version)
     low, high = context.contract.reward_bounds
     return make_plan(
         gate_rows(context, pair, evaluable),
@@ -207,6 +213,7 @@ def look_of_run(context: Context, version: int, run_id: str) -> LookEntry | None
 
 def _looked(context: Context, entry: LookEntry) -> Looked:
     decision = load_evidence(context.home, context.name, entry.evidence_id).decision
+    n_looks = gate_settings(context, entry.challenger).looks
     return Looked(
         version=entry.challenger,
         champion=entry.champion,
@@ -214,8 +221,8 @@ def _looked(context: Context, entry: LookEntry) -> Looked:
         reasons=list(decision.reasons),
         evidence_id=entry.evidence_id,
         look=entry.look,
-        n_looks=context.task.gate.looks,
-        final=decision.verdict in FINAL_VERDICTS or entry.look >= context.task.gate.looks,
+        n_looks=n_looks,
+        final=decision.verdict in FINAL_VERDICTS or entry.look >= n_looks,
     )
 
 

@@ -16,7 +16,7 @@ from data_contracts.errors import Busy, ContractViolation
 from flows.champion import ensure_champion
 from flows.context import Context
 from flows.ingest import Progress, ingest_source
-from flows.look import look_of_run, open_challenger, take_look, unread_rows
+from flows.look import gate_settings, look_of_run, open_challenger, take_look, unread_rows
 from flows.monitor import report_failure, report_run
 from flows.promote import act_on_verdict, withdraw_if_orphaned
 from flows.records import (
@@ -138,7 +138,7 @@ def _continue_slot(context: Context, run: Run, snapshot_id: str) -> None:
     version = slot.challenger
     if not look_of_run(context, version, run.record.run_id):
         n_unread = unread_rows(context, version=version, snapshot_id=snapshot_id).rows.n
-        if n_unread < context.task.gate.min_rows_per_look:
+        if n_unread < gate_settings(context, version).min_rows_per_look:
             return
     looked = run.step(
         "look_open",

@@ -8,11 +8,11 @@ from datetime import datetime
 from data_contracts.home import Home
 from data_contracts.validation import ValidationResult
 from flows.alerts.incidents import AlertResult, Finding, report_findings, stale_finding
+from flows.champion import known_tasks
 from flows.context import Context, open_context
 from flows.records import Alerted, Looked, Validated
 from flows.runs import Run, last_success, list_runs
 from flows.settings import environment_name
-from flows.tasks import shipped_tasks
 
 VALIDATION_RULES = ("contract", "drift")
 RUN_RULES = (*VALIDATION_RULES, "run_failed", "gate_refused", "stale")
@@ -55,9 +55,9 @@ def report_integrity(context: Context, problems: Sequence[str], *, now: datetime
 def check_staleness(home: Home, *, actor: str, now: datetime) -> list[Alerted]:
     """The dead-man's alert: no successful run within a task's SLA. Called by the monitor's schedule and by `alerts`."""
     return [
-        check_task_staleness(open_context(name, home=home, actor=actor), now=now)
-        for name in home.tasks()
-        if name in shipped_tasks() and list_runs(home, name)
+        check_task_staleness(context, now=now)
+        for file in known_tasks(home)
+        if list_runs(home, (context := open_context(file, home=home, actor=actor)).name)
     ]
 
 

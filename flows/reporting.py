@@ -16,6 +16,7 @@ from data_contracts.storage import read_json
 from flows.alerts.incidents import open_incidents
 from flows.context import Context
 from flows.evaluation import estimate_on_validation, load_pair
+from flows.look import gate_settings
 from flows.records import Ingested, Looked, Reported, Snapshotted, Triggered, Validated
 from flows.report.compare import describe_changes
 from flows.report.facts import RunFacts
@@ -109,7 +110,7 @@ def _verdict(context: Context, run: Run, looked: Looked | None, evidence: Eviden
         "override": _champion_moves(context)[-1].override,
         "lift": numbers["lift"],
         "gate": {**gate, "evidence_id": looked.evidence_id, "looks": _looks(numbers)},
-        "more": more and {**more, "minimum_lift": context.task.gate.minimum_lift},
+        "more": more and {**more, "minimum_lift": gate_settings(context, looked.version).minimum_lift},
         "weights": numbers["weights"],
     }
 
@@ -289,7 +290,7 @@ def _batches(context: Context) -> list[str]:
 def _next(context: Context, looked: Looked | None) -> list[str]:
     cadence = context.task.cadence
     if looked is not None and not looked.final:
-        needed = context.task.gate.min_rows_per_look
+        needed = gate_settings(context, looked.version).min_rows_per_look
         return [f"Look {looked.look + 1} of {looked.n_looks} once {needed:,} unread matured gate rows are there."]
     return [
         f"A run at every tick of `{cadence.cron}` (UTC); it trains after {cadence.after_new_rows:,} new matured rows."

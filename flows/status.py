@@ -9,7 +9,7 @@ from typing import Any
 from flows.alerts.incidents import open_incidents
 from flows.champion import ensure_champion
 from flows.context import Context
-from flows.look import open_challenger, unread_rows
+from flows.look import gate_settings, open_challenger, unread_rows
 from flows.runs import list_runs
 from flows.schedule import next_tick
 from flows.snapshot import take_snapshot
@@ -49,12 +49,13 @@ def _challenger(context: Context, *, now: datetime) -> dict[str, Any] | None:
     if version is None:
         return None
     snapshot = take_snapshot(context, as_of=None, now=now)
+    settings = gate_settings(context, version)
     return {
         "version": version,
         "looks_taken": len(looks_of(context.home, context.name, version)),
-        "n_looks": context.task.gate.looks,
+        "n_looks": settings.looks,
         "unread_rows": unread_rows(context, version=version, snapshot_id=snapshot.snapshot_id).rows.n,
-        "rows_needed": context.task.gate.min_rows_per_look,
+        "rows_needed": settings.min_rows_per_look,
     }
 
 

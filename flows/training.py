@@ -95,6 +95,11 @@ def _parent_artifact(context: Context, parent: int) -> Path:
             f"cannot train on from version {parent} of {context.name}: expected a trained version, got a declared "
             "one. `sluice policies` lists them."
         )
+    if manifest.actions != context.actions:
+        raise UsageError(
+            f"cannot train on from version {parent} of {context.name}: expected its actions "
+            f"({', '.join(manifest.actions[:5])}, …) in the same order, got others in the task file."
+        )
     return context.home.versions(context.name) / str(parent)
 
 
@@ -119,7 +124,7 @@ def _facts(
         head=context.task.training.head,
         contract_version=context.contract.version,
         contract_sha256=context.contract.sha256,
-        settings=context.task.training.model_dump(mode="json"),
+        settings=context.task.model_dump(mode="json", include={"training", "gate"}),
         settings_sha256=context.settings_sha256,
         code_version=code_version(),
         candidates=tuple(

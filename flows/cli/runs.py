@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import click
 
@@ -99,13 +100,13 @@ def backfill(
 def status(task: str | None, as_json: bool) -> None:
     """Champion and its age, last run, open challenger, next look, open incidents."""
     from data_contracts.home import require_home
+    from flows.champion import known_tasks
     from flows.cli.output import actor
     from flows.context import open_context
     from flows.status import task_status
-    from flows.tasks import shipped_tasks
 
     home = require_home()
-    names = [task] if task else [name for name in home.tasks() if name in shipped_tasks()]
+    names: list[str | Path] = [task] if task else list(known_tasks(home))
     found = [task_status(open_context(name, home=home, actor=actor()), now=utc_now()) for name in names]
     text = "\n\n".join(s.text for s in found) or "no task has state here yet"
     answer({"tasks": [s.payload for s in found]}, as_json=as_json, text=text, home=home)
