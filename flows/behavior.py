@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from policies.registry import list_versions, load_version
 
 from flows.context import Context
 from flows.tasks import BehaviorPolicy
 from policies.logged_interactions import LoggedInteractions
+from policies.registry import list_versions, load_version
 
 
 def behavior_policies(context: Context) -> dict[str, BehaviorPolicy]:

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 from data_contracts.ingest import IngestResult, ingest
-
 from flows.context import Context
 from flows.records import Ingested
 from flows.tasks import source_files

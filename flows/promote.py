@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from data_contracts.errors import UsageError
+from flows.champion import ensure_champion
+from flows.context import Context
+from flows.records import Looked, Moved
 from policies.gate.ledger import looks_of
 from policies.registry import (
     HistoryEntry,
@@ -14,11 +18,6 @@ from policies.registry import (
     read_version,
     rollback,
 )
-
-from data_contracts.errors import UsageError
-from flows.champion import ensure_champion
-from flows.context import Context
-from flows.records import Looked, Moved
 
 
 def act_on_verdict(context: Context, looked: Looked, *, may_promote: bool, now: datetime) -> Moved:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from data_contracts.snapshot import Snapshot, build_snapshot, load_snapshot
 
+from data_contracts.snapshot import Snapshot, build_snapshot, load_snapshot
 from flows.behavior import evaluable_versions
 from flows.context import Context
 from flows.records import Snapshotted

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from policies.registry import VersionManifest, list_versions
 
 from flows.context import Context
 from flows.records import Triggered
 from flows.snapshot import load_rows
 from flows.training import training_key
+from policies.registry import VersionManifest, list_versions
 
 Origin = Literal["manual", "schedule", "backfill"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from policies.export import OnnxPolicy
 
 from flows.context import Context
 from flows.tasks import resolve
+from policies.export import OnnxPolicy
 
 
 def exact_value(context: Context, policy: OnnxPolicy) -> float | None:

@@ -105,9 +105,8 @@ def look(task: str, as_json: bool) -> None:
 @json_option
 def policies(task: str, as_json: bool) -> None:
     """List versions, aliases and the history of the champion."""
-    from policies.registry import aliases, history, list_versions
-
     from flows.champion import ensure_champion
+    from policies.registry import aliases, history, list_versions
 
     context = open_task(task)
     ensure_champion(context, now=utc_now())
