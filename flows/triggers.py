@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -24,7 +24,7 @@ def decide_trigger(context: Context, snapshot_id: str, *, origin: Origin, now: d
         fired.append("manual")
     if not trained:
         return Triggered(fired=[*fired, "first"], detail="no policy has been trained yet", train=True)
-    last = trained[-1]
+    last = max(trained, key=_newest_data)
     if any(m.key == training_key(context, snapshot_id, None) for m in trained):
         return _nothing(fired, f"version {last.version} was trained on these rows with these settings already")
     if last.settings_sha256 != context.settings_sha256:
@@ -39,6 +39,11 @@ def _by_rows(context: Context, snapshot_id: str, last: VersionManifest, fired: l
     if n_new < needed:
         return _nothing(fired, f"{detail}; training waits for {needed:,}")
     return Triggered(fired=[*fired, "rows"], detail=detail, train=True)
+
+
+def _newest_data(manifest: VersionManifest) -> tuple[datetime, int]:
+    """Backfilled versions are registered late but were trained on old data."""
+    return manifest.trained_until or datetime.min.replace(tzinfo=UTC), manifest.version
 
 
 def _new_rows(context: Context, snapshot_id: str, last: VersionManifest) -> int:

@@ -118,6 +118,31 @@ class Duration(click.ParamType[timedelta]):
         return timedelta(**{DURATION_UNITS[match[2]]: int(match[1])})
 
 
+def outline(value: object, depth: int = 1) -> list[str]:
+    """Nested facts as indented lines; empty ones are left out."""
+    pad = "  " * depth
+    if isinstance(value, dict):
+        lines = []
+        for key, inner in value.items():
+            if isinstance(inner, dict | list) and inner and not _is_flat(inner):
+                lines += [f"{pad}{key}:", *outline(inner, depth + 1)]
+            elif inner not in (None, [], {}, ""):
+                lines.append(f"{pad}{key}: {_shorten(inner) if isinstance(inner, list) else inner}")
+        return lines
+    if isinstance(value, list):
+        return [line for item in value for line in (f"{pad}-", *outline(item, depth + 1))]
+    return [f"{pad}{value}"]
+
+
+def _shorten(items: list[object], most: int = 12) -> str:
+    shown = ", ".join(map(str, items[:most]))
+    return shown if len(items) <= most else f"{shown}, … {len(items) - most:,} more"
+
+
+def _is_flat(value: object) -> bool:
+    return isinstance(value, list) and not any(isinstance(item, dict | list) for item in value)
+
+
 @contextmanager
 def progress_bars(*, as_json: bool) -> Iterator[Callable[[str, int, int | None], None] | None]:
     """Bars on a terminal (stderr); nothing where nobody watches."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from flows.cli.data import as_of_option
-from flows.cli.output import answer, json_option, open_task, progress_bars, utc_now
+from flows.cli.output import answer, json_option, open_task, outline, progress_bars, utc_now
 
 version_option = click.option("--version", type=int, required=True, help="Version number, see `sluice policies`.")
 reason_option = click.option("--reason", required=True, help="Why, for the history.")
@@ -146,8 +146,8 @@ def lineage(task: str, version: int | None, snapshot_id: str | None, as_json: bo
         found = lineage_of_version(context.home, context.name, version).to_json()
     else:
         found = lineage_of_snapshot(context.home, context.name, snapshot_id or "").to_json()
-    lines = [f"  {key}: {value}" for key, value in found.items()]
-    answer(found, as_json=as_json, text="\n".join([f"{context.name}:", *lines]), home=context.home)
+    text = "\n".join([f"{context.name}:", *outline(found)])
+    answer(found, as_json=as_json, text=text, home=context.home)
 
 
 @click.command(epilog="Example: sluice promote digits_bandit --version 2 --reason 'verdict of look 1'")

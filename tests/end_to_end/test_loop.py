@@ -228,3 +228,11 @@ def test_help_answers_without_loading_the_stack() -> None:
     ):
         shown = subprocess.run(command(name, "--help"), capture_output=True, text=True, env=environment(Path()))
         assert "Example: sluice" in shown.stdout, name
+
+
+def test_a_backfill_does_not_make_old_data_look_new(site: Site) -> None:
+    """Versions of a backfill are registered last, but the trigger compares with the newest data trained on."""
+    site.run("backfill", site.task, "--start", "2026-10-06", "--end", "2026-10-06")
+    more = write_jsonl(site.task.parent / "logs" / "more.jsonl", rows(40, seed=3, day=10, days=1))
+    answer = site.run("retrain", site.task, "--from", more)
+    assert "40 new matured rows since version 2" in answer["trigger"]["detail"]
