@@ -9,7 +9,6 @@ SluiceError                 exit 1   something is wrong; the message says where 
 ├── ContractViolation       exit 3   the data breaks its contract; nothing is trained on it
 ├── DegenerateData          exit 4   empty, one-action or non-finite data: no policy can come of it
 ├── TrainingDiverged        exit 4   a loss or a weight stopped being finite
-├── GateRefusal             exit 4   the gate cannot evaluate
 └── Busy                    exit 5   another run holds the task, or the champion moved meanwhile
 """
 
@@ -61,10 +60,6 @@ class DegenerateData(SluiceError):
 
 
 class TrainingDiverged(SluiceError):
-    exit_code = 4
-
-
-class GateRefusal(SluiceError):
     exit_code = 4
 
 

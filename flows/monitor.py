@@ -70,7 +70,7 @@ def check_task_staleness(context: Context, *, now: datetime) -> Alerted:
         now=now,
         stale_after_hours=context.task.cadence.stale_after_hours,
         task=context.name,
-        owner=context.contract.owner,
+        owner=_owner(context),
     )
     findings = [finding] if finding is not None else []
     return _alerted(_report(context, findings, rules=("stale",), now=now, run_id=None))
@@ -118,10 +118,15 @@ def _finding(
         observed=observed,
         limit=limit,
         scope=f"task {context.name}",
-        owner=context.contract.owner,
+        owner=_owner(context),
         links=(link,) if link else (),
         next_command=f"sluice status {context.name}",
     )
+
+
+def _owner(context: Context) -> str:
+    """Whom to call, and where."""
+    return f"{context.contract.owner}, {context.contract.support}"
 
 
 def _report(

@@ -19,7 +19,7 @@ from flows.evaluation import estimate_on_validation, load_pair
 from flows.look import gate_settings
 from flows.records import Ingested, Looked, Reported, Snapshotted, Triggered, Validated
 from flows.report.compare import describe_changes
-from flows.report.facts import RunFacts
+from flows.report.facts import RunFacts, read_facts
 from flows.report.render import write_report
 from flows.runs import Run, list_runs
 from flows.settings import code_version, lock_sha256
@@ -75,7 +75,7 @@ def _previous(context: Context, run: Run) -> RunFacts | None:
     for record in reversed(earlier):
         path = context.home.runs(context.name) / record.run_id / "report.json"
         if path.exists():
-            return RunFacts.model_validate(read_json(path))
+            return read_facts(path)
     return None
 
 

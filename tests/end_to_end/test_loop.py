@@ -236,3 +236,39 @@ def test_a_backfill_does_not_make_old_data_look_new(site: Site) -> None:
     more = write_jsonl(site.task.parent / "logs" / "more.jsonl", rows(40, seed=3, day=10, days=1))
     answer = site.run("retrain", site.task, "--from", more)
     assert "40 new matured rows since version 2" in answer["trigger"]["detail"]
+
+
+def test_train_look_and_promote_by_hand(tmp_path: Path) -> None:
+    """The same path step by step: `train` takes the slot, `look` spends a look, `promote` needs its verdict."""
+    task, home = write_task(tmp_path / "task"), tmp_path / "home"
+    sluice(home, "ingest", task, "--from", write_jsonl(tmp_path / "a.jsonl", rows()))
+    trained = sluice(home, "train", task).out
+    assert (trained["version"], trained["algorithm"], trained["opened"]) == (2, "cql", True)
+    refused = sluice(home, "promote", task, "--version", "2", "--reason", "looks good", code=2)
+    assert "--override" in refused.errors
+    look = sluice(home, "look", task).out
+    assert (look["verdict"], look["look"], look["n_looks"]) == ("promote", 1, 3)
+    assert sluice(home, "policies", task).out["aliases"] == {"champion": 1, "challenger": 2}, "a look does not promote"
+    promoted = sluice(home, "promote", task, "--version", "2", "--reason", "verdict of look 1").out
+    assert (promoted["champion"], promoted["previous"], promoted["override"]) == (2, 1, False)
+    refork = sluice(home, "train", task, "--from-version", "2", "--as-of", "2026-10-09").out
+    assert refork["version"] == 3
+    assert 2 in [p["version"] if isinstance(p, dict) else p for p in lineage_parents(home, task)]
+
+
+def lineage_parents(home: Path, task: Path) -> list[object]:
+    parents: list[object] = sluice(home, "lineage", task, "--version", "3").out["parents"]
+    return parents
+
+
+def test_an_override_is_shown_for_ever(site: Site) -> None:
+    more = write_jsonl(site.task.parent / "logs" / "more.jsonl", rows(1200, seed=4, day=10, days=2))
+    held = site.run("retrain", site.task, "--from", more)
+    version = held["version"]
+    assert held["champion"] == 2
+    promoted = site.run("promote", site.task, "--version", str(version), "--override", "--reason", "by decree")
+    assert promoted["override"]
+    last = site.run("policies", site.task)["history"][-1]
+    assert (last["action"], last["override"], last["reason"]) == ("promote", True, "by decree")
+    report = Path(site.run("retrain", site.task)["report"]).read_text()
+    assert "override" in report.lower()
