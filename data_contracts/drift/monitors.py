@@ -6,6 +6,7 @@ measure several monitors together, because products of columns are one matrix pr
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -71,17 +72,19 @@ class Mean:
         return np.array([values.var()]), np.array([np.abs(values - values.mean()).max()])
 
 
-class _Shares:
-    """Shares of k values; subclasses say which of them a row has (`codes`: (n,), -1 outside the block)."""
+class _Shares(ABC):
+    """Shares of k values; subclasses name them and say which one a row has."""
 
     __slots__ = ()
 
     @property
+    @abstractmethod
     def names(self) -> tuple[str, ...]:
-        raise NotImplementedError
+        """The k monitors."""
 
+    @abstractmethod
     def codes(self, rows: Rows) -> NDArray[np.int64]:
-        raise NotImplementedError
+        """(n,) index into `names`, -1 outside the block."""
 
     def measure(self, rows: Rows, cells: Cells, n_cells: int) -> tuple[Floats, Floats]:
         codes, k = self.codes(rows), len(self.names)

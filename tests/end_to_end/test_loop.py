@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,31 @@ def test_every_part_of_the_stack_boots(tmp_path: Path) -> None:
     assert answer["ok"], answer["parts"]
     names = {part["part"] for part in answer["parts"]}
     assert {"store", "great expectations", "contracts", "training and serving", "prefect"} == names
+
+
+def test_rewards_that_arrive_later_lead_to_the_same_policy(tmp_path: Path) -> None:
+    """The rows come without reward; a day later a file of outcomes brings them, and Wednesday's snapshot stays."""
+    task, home = write_task(tmp_path / "task", reward_required=False), tmp_path / "home"
+    task.write_text(task.read_text().replace("champion: {", "reward: {attribution_window: P1D}\nchampion: {"))
+    logged = rows()
+    bare = [{k: v for k, v in row.items() if k != "reward"} for row in logged]
+    outcomes = [
+        {
+            "interaction_id": row["interaction_id"],
+            "value": row["reward"],
+            "observed_at": (datetime.fromisoformat(str(row["occurred_at"])) + timedelta(hours=20)).isoformat(),
+        }
+        for row in logged
+    ]
+    sluice(home, "ingest", task, "--from", write_jsonl(tmp_path / "rows.jsonl", bare))
+    nothing = sluice(home, "retrain", task, code=None)
+    assert nothing.code in (3, 4), "no reward has arrived: nothing can be trained"
+    arrived = sluice(
+        home, "ingest", task, "--outcomes", "--from", write_jsonl(tmp_path / "outcomes.jsonl", outcomes)
+    ).out
+    assert arrived["n_accepted"] == len(outcomes)
+    early, late = (sluice(home, "snapshot", task, "--as-of", day).out for day in ("2026-10-05", "2026-10-08"))
+    assert 0 < early["n_matured"] < early["n_interactions"], "the last day's rows wait for their outcomes"
+    assert early["n_matured"] < late["n_matured"]
+    answer = sluice(home, "retrain", task).out
+    assert answer["verdict"] == "promote", answer["reasons"]
