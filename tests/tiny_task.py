@@ -11,6 +11,7 @@ import numpy as np
 ACTIONS = ("left", "stay", "right")
 START = datetime(2026, 10, 1, tzinfo=UTC)
 DAYS = 10
+BORDER = 0.4
 
 CONTRACT = """\
 apiVersion: v3.1.0
@@ -98,6 +99,11 @@ def write_task(
     return folder / "tiny.yaml"
 
 
+def right_action(x: float) -> str:
+    """The action that pays 0.8; the others pay 0.2."""
+    return "left" if x < -BORDER else "right" if x > BORDER else "stay"
+
+
 def rows(
     n: int = 3000, *, seed: int = 0, day: int = 0, days: float = DAYS, shift: float = 0.0
 ) -> list[dict[str, object]]:
@@ -105,7 +111,7 @@ def rows(
     rng = np.random.default_rng(seed)
     x, y = rng.normal(shift, 1, n), rng.normal(0, 1, n)
     action = rng.integers(3, size=n)
-    right = np.where(x < -0.4, 0, np.where(x > 0.4, 2, 1))
+    right = np.array([ACTIONS.index(right_action(value)) for value in x])
     reward = (rng.random(n) < np.where(action == right, 0.8, 0.2)).astype(float)
     seconds = day * 86_400 + np.sort(rng.random(n)) * days * 86_400
     return [
