@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
+import os
 import re
 import sys
 import traceback
@@ -42,7 +44,12 @@ def run_command(group: click.Group) -> None:
         traceback.print_exc()
         _show_error(error)
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    with contextlib.suppress(BrokenPipeError):  # whoever read the answer may have left
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Native threads of the data libraries can abort a busy interpreter's shutdown (seen once: exit -6 after a
+    # right answer); all state is committed by now, so leave without it.
+    os._exit(code if isinstance(code, int) else 0)
 
 
 def answer(payload: dict[str, Any], *, as_json: bool, text: str, home: Home | None = None, code: int = 0) -> None:
