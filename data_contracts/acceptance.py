@@ -25,18 +25,20 @@ class Standard:
     contract_version: str
     columns: tuple[LogColumn, ...]
     actions: tuple[str, ...]
-    channel: str  # of outcomes that name none
+    channels: tuple[str, ...]  # that outcomes may name; the first is of those that name none
     batch_id: str
     schema: pa.Schema  # of the store's table
 
 
-def standard_of(contract: Contract, kind: Kind, *, actions: tuple[str, ...], channel: str, batch_id: str) -> Standard:
-    """One channel for now: an outcome that names another is refused."""
+def standard_of(
+    contract: Contract, kind: Kind, *, actions: tuple[str, ...], channels: tuple[str, ...], batch_id: str
+) -> Standard:
+    """What the contract, the declared actions and the declared channels make of it."""
     columns = columns_of(contract, kind)
     if kind == "outcomes":
-        columns = tuple(replace(c, valid_values=(channel,)) if c.name == "channel" else c for c in columns)
+        columns = tuple(replace(c, valid_values=channels) if c.name == "channel" else c for c in columns)
     schema = outcome_schema() if kind == "outcomes" else interaction_schema(own_types(contract))
-    return Standard(kind, contract.version, columns, actions, channel, batch_id, schema)
+    return Standard(kind, contract.version, columns, actions, channels, batch_id, schema)
 
 
 def judge(block: Block, standard: Standard) -> tuple[pa.Table, NDArray[np.int64], list[Rejected]]:
@@ -54,8 +56,8 @@ def judge(block: Block, standard: Standard) -> tuple[pa.Table, NDArray[np.int64]
 
 def _with_channel(table: pa.Table, standard: Standard) -> pa.Table:
     if "channel" not in table.column_names:
-        return table.append_column("channel", pa.repeat(standard.channel, table.num_rows))
-    filled = pc.fill_null(table["channel"], standard.channel)
+        return table.append_column("channel", pa.repeat(standard.channels[0], table.num_rows))
+    filled = pc.fill_null(table["channel"], standard.channels[0])
     return table.set_column(table.column_names.index("channel"), "channel", filled)
 
 

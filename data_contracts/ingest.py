@@ -64,11 +64,13 @@ def ingest(
     actions: tuple[str, ...],
     paths: Sequence[Path],
     kind: Kind = "interactions",
-    channel: str = "reward",
+    channels: tuple[str, ...] = ("reward",),
     now: datetime,
     progress: Progress | None = None,
 ) -> IngestResult:
     """Ingest the files `paths` as one batch, exactly once; `progress` is told each number of lines just read.
+
+    `channels`: those an outcome may name; the first is the channel of outcomes that name none.
 
     A file that an earlier batch of the same kind held is not parsed again: its lines are duplicates.
     Raises InputError when a file cannot be read as a whole (nothing of the batch is kept), Busy when another ingest
@@ -84,7 +86,7 @@ def ingest(
         record = read_batch(home, task, batch_id)
         if record is not None:
             return _again(record, table_version(home, task, kind))
-        standard = standard_of(contract, kind, actions=actions, channel=channel, batch_id=batch_id)
+        standard = standard_of(contract, kind, actions=actions, channels=channels, batch_id=batch_id)
         batch = Batch(home, task, contract, kind, now, files, batch_id, standard)
         with Staging(scratch, standard.schema) as staging:
             read, n_skipped = _stage(batch, staging, progress or (lambda n: None))

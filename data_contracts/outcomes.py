@@ -29,6 +29,11 @@ class RewardSettings(BaseModel):
         None, allow_inf_nan=False, description="reward when nothing arrived inside the window; None: required"
     )
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Channels that an outcome may name; the first is of those that name none."""
+        return (self.channel,)
+
 
 @dataclass(frozen=True, slots=True)
 class RewardCounts:

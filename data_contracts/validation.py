@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_contracts.contract import Contract, Severity
+from data_contracts.checks import CheckResult, Section
+from data_contracts.contract import Contract
 from data_contracts.data_docs import publish_data_docs
 from data_contracts.drift.check import check_drift
 from data_contracts.drift.records import DriftResult, Level
@@ -20,22 +21,8 @@ from data_contracts.table_rules import EXPECTED_WEIGHT, table_expectations
 
 
 @dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One expectation: what was seen, what was allowed."""
-
-    rule: str
-    column: str | None
-    level: Severity
-    passed: bool
-    observed: str
-    limit: str
-    n_rows: int
-    description: str
-
-
-@dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """`level` is the worst of the failed checks and of drift; `drift` is None where the schema does not allow it."""
+    """`level` is the worst of the failed checks, those of the sections included, and of drift; `drift` is None where the schema does not allow it."""
 
     level: Level
     checks: tuple[CheckResult, ...]
@@ -43,6 +30,7 @@ class ValidationResult:
     data_docs: str | None  # path of index.html
     as_of: datetime
     n_interactions: int
+    sections: tuple[Section, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; times as ISO 8601."""
@@ -61,6 +49,7 @@ def validate_rows(
     docs_folder: Path | None,
     as_of: datetime,
     batch_order: tuple[str, ...] = (),
+    sections: tuple[Section, ...] = (),
 ) -> ValidationResult:
     """Judge all accepted `rows` up to `as_of` by the contract, and those beyond `reference` for drift.
 
@@ -73,6 +62,7 @@ def validate_rows(
         newest_batch: the batch whose drift is reported.
         docs_folder: where Data Docs are published; None for none.
         batch_order: batches in order of ingestion; those not named come first, by their earliest interaction.
+        sections: what else was judged; their failed checks count as the contract's do.
 
     Raises ConfigurationError when the contract names a rule that cannot be judged.
     """
@@ -91,14 +81,15 @@ def validate_rows(
             batch_order=_complete_order(rows, batch_order, newest_batch),
             newest_batch=newest_batch,
         )
-    failed: list[Level] = [check.level for check in checks if not check.passed]
+    every = (*checks, *(check for section in sections for check in section.checks))
+    failed: list[Level] = [check.level for check in every if not check.passed]
     level = _worst([*failed, drift.level] if drift is not None else failed)
     docs = None
     if docs_folder is not None:
         docs = publish_data_docs(
             judgement, findings, docs_folder, contract=contract, drift=drift, level=level, as_of=as_of
         )
-    return ValidationResult(level, checks, drift, docs, as_of, rows.num_rows)
+    return ValidationResult(level, checks, drift, docs, as_of, rows.num_rows, sections)
 
 
 def _measure(

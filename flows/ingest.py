@@ -25,7 +25,7 @@ def ingest_files(
         actions=context.actions,
         paths=paths,
         kind="outcomes" if outcomes else "interactions",
-        channel=context.task.reward.channel,
+        channels=context.task.reward.channel_names,
         now=now,
         progress=None if progress is None else lambda n: progress("ingest", n, None),
     )

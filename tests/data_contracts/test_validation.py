@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from data_contracts.checks import CheckResult
 from data_contracts.contract import Column, Contract, TableRule
 from data_contracts.data_docs import external_references
 from data_contracts.errors import ContractViolation
@@ -22,7 +23,7 @@ from data_contracts.findings import Finding
 from data_contracts.interactions import interaction_schema
 from data_contracts.judgement import judge
 from data_contracts.table_limits import Limit, at_least, none_of_the_rows
-from data_contracts.validation import CheckResult, ValidationResult, validate_rows
+from data_contracts.validation import ValidationResult, validate_rows
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from data_contracts.checks import CheckResult
 from data_contracts.drift.records import DriftResult
 from data_contracts.drift.records import Monitor as DriftMonitor
 from data_contracts.errors import IntegrityError
 from data_contracts.storage import canonical_json, write_atomic
-from data_contracts.validation import CheckResult
 from flows.report.data_facts import Check, Drift
 from flows.report.facts import Estimate, Gate, Lift, More, RunFacts, Weights, read_facts
 from policies.gate.decision import decide
