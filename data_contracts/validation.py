@@ -22,7 +22,10 @@ from data_contracts.table_rules import EXPECTED_WEIGHT, table_expectations
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """`level` is the worst of the failed checks, those of the sections included, and of drift; `drift` is None where the schema does not allow it."""
+    """`level` is the worst of the failed checks, those of the sections included, and of drift.
+
+    `drift` is None where the schema does not allow it.
+    """
 
     level: Level
     checks: tuple[CheckResult, ...]
