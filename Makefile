@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 TORCH := torch==2.13.0
 
-.PHONY: setup demo test bench lint types layers lock schedule clean
+.PHONY: setup demo test bench lint types layers contracts lock schedule clean
 
 setup: $(SETUP)
 
@@ -41,8 +41,12 @@ types: setup
 layers: setup
 	$(BIN)/lint-imports
 
+# The shipped contracts by the standard's own tool, in an environment of its own.
+contracts:
+	PYTHON=$(PYTHON) infra/lint_contracts.sh
+
 schedule: setup
 	$(BIN)/python -m flows.schedule
 
 clean:
-	rm -rf .venv .sluice .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	rm -rf .venv .venv-contracts .sluice .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data_contracts.errors import ConfigurationError
-from data_contracts.problems import Problem, refuse
-from data_contracts.yaml_strict import YamlFile, read_yaml
+from data_contracts.language.problems import Problem, refuse
+from data_contracts.language.yaml_strict import YamlFile, read_yaml
 
 
 def read(folder: Path, text: str | bytes) -> YamlFile:

@@ -12,13 +12,17 @@ from typing import Any, Final, cast, get_args
 import pyarrow as pa
 
 from data_contracts.contract import Column, LogicalType, Role
-from data_contracts.contract_values import read_valid_values
 from data_contracts.interactions import ADDED, LOGICAL_TYPES, OUTCOME, REQUIRED, RESERVED
-from data_contracts.problems import KeyPath, Problems, as_list, as_mapping, hint, one_of, show
+from data_contracts.language.contract_form import ZONE
+from data_contracts.language.contract_values import read_valid_values
+from data_contracts.language.problems import KeyPath, Problems, as_list, as_mapping, hint, one_of, show
 
 ROLES: Final = tuple(role for role in get_args(Role) if role != "reserved")
 OWN_TYPES: Final = tuple(name for name in LOGICAL_TYPES if name != "array")
 BOUNDS: Final = ("minimum", "maximum")
+ZONED_TYPE: Final = "timestamp"
+INTEGERS: Final = ("interaction_id", "unit_id", "action", "policy_version", "episode_id", "arm")
+BOOLEANS: Final = ("reward", "value")
 BOUNDED_TYPES: Final = ("number", "integer")
 
 
@@ -62,6 +66,8 @@ def _column(raw: dict[str, Any], path: KeyPath, record: Record, problems: Proble
     _check_name(name, (*path, "name"), record, problems)
     logical_type = _logical_type(raw, name, path, record, problems)
     minimum, maximum = _bounds(raw, name, path, problems)
+    if logical_type == "boolean" and name in record.reserved and name in BOOLEANS:
+        minimum, maximum = 0.0, 1.0
     if name in record.required and raw.get("required") is not True:
         what = f"column {name} that may be absent"
         problems.add(
@@ -111,8 +117,10 @@ def _logical_type(raw: dict[str, Any], name: str, path: KeyPath, record: Record,
 
 
 def _accepted_types(name: str, record: Record) -> tuple[str, ...]:
-    if name == "action":
+    if name in record.reserved and name in INTEGERS:
         return ("string", "integer")  # text in the store, whatever the log has
+    if name in record.reserved and name in BOOLEANS:
+        return ("number", "boolean")  # true is 1 in the store
     if name in record.reserved:
         return tuple(word for word, type_ in LOGICAL_TYPES.items() if type_ == record.reserved[name])
     return OWN_TYPES
@@ -120,7 +128,8 @@ def _accepted_types(name: str, record: Record) -> tuple[str, ...]:
 
 def _bounds(raw: dict[str, Any], name: str, path: KeyPath, problems: Problems) -> tuple[float | None, float | None]:
     options, path = as_mapping(raw.get("logicalTypeOptions")), (*path, "logicalTypeOptions")
-    accepted = BOUNDS if raw.get("logicalType") in BOUNDED_TYPES else ()
+    type_ = raw.get("logicalType")
+    accepted: tuple[str, ...] = BOUNDS if type_ in BOUNDED_TYPES else (ZONE,) if type_ == ZONED_TYPE else ()
     for word in options:
         if word not in accepted:
             where = f"logicalTypeOptions of column {name} ({raw.get('logicalType')})"

@@ -6,11 +6,16 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from data_contracts.contract import Column, Contract, TableRule
-from data_contracts.contract_columns import INTERACTIONS, OUTCOMES, read_columns
-from data_contracts.contract_rules import read_table_rules
-from data_contracts.problems import KeyPath, Problem, Problems, as_list, as_mapping, hint, show
-from data_contracts.yaml_strict import YamlFile, read_yaml
+from data_contracts.contract import Column, Contract, Retired, TableRule
+from data_contracts.language.contract_columns import INTERACTIONS, OUTCOMES, read_columns
+from data_contracts.language.contract_form import with_forms
+from data_contracts.language.contract_people import read_owner, read_runbook, read_servers, read_support
+from data_contracts.language.contract_readings import read_retired, refuse_readings, with_readings
+from data_contracts.language.contract_rules import read_table_rules
+from data_contracts.language.contract_sla import read_sla
+from data_contracts.language.contract_version import VERSION
+from data_contracts.language.problems import KeyPath, Problem, Problems, as_list, as_mapping, hint, show
+from data_contracts.language.yaml_strict import YamlFile, read_yaml
 
 API_VERSION = re.compile(r"v3\.1\.\d+")
 KIND: Final = "DataContract"
@@ -31,37 +36,47 @@ NOT_IN_V31: Final[dict[str, dict[str, str]]] = {
     "ServiceLevelAgreementProperty": {"customProperties": "", "authoritativeDefinitions": ""},
     "CustomProperty": {"vendor": ""},
 }
-HOURS: Final = {"h": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0}
-FRESHNESS: Final = ("freshness", "latency")  # names of one thing; ODCS prefers the second
 
 
 def parse_contract(path: Path) -> tuple[Contract | None, list[Problem]]:
     """The contract, or None and every mistake in it, in the order of the lines."""
+    contract, problems = parse_leniently(path)
+    return (None if problems else contract), problems
+
+
+def parse_leniently(path: Path) -> tuple[Contract | None, list[Problem]]:
+    """As `parse_contract`, with what can be made of a file that has mistakes: one that was fine when it was written."""
     document = read_yaml(path)
     problems = Problems(document.file, document.index, list(document.problems))
     contract = None if document.data is None else _contract(document, document.data, path, problems)
-    return (None if problems.found else contract), sorted(problems.found)
+    return contract, sorted(problems.found)
 
 
 def _contract(document: YamlFile, data: dict[str, Any], path: Path, problems: Problems) -> Contract:
     _check_standard(data, problems)
     _check_header(data, problems)
-    objects = _objects(data, problems)
-    columns = _columns_of(objects, problems)
+    objects, version = _objects(data, problems), str(data.get("version"))
+    columns = _columns_of(objects, version, problems)
     outcomes = _outcome_columns_of(objects, problems)
     _check_reward_bounds(objects, columns, outcomes, problems)
+    sla = read_sla(data, problems)
     return Contract(
         id=str(data.get("id")),
-        version=str(data.get("version")),
+        version=version,
         path=str(path),
         sha256=document.sha256,
         columns=columns,
         outcome_columns=outcomes,
         table_rules=_rules_of(objects, problems),
-        owner=_owner(data, problems),
-        support=_support(data, problems),
-        runbook=_runbook(data, problems),
-        freshness_hours=_freshness(data, problems),
+        owner=read_owner(data, problems),
+        support=read_support(data, problems),
+        runbook=read_runbook(data, problems),
+        freshness_hours=sla.freshness_hours,
+        freshness_severity=sla.freshness_severity,
+        completeness=sla.completeness,
+        completeness_severity=sla.completeness_severity,
+        servers=read_servers(data, problems),
+        retired=_retired_of(objects, columns, version, problems),
     )
 
 
@@ -70,7 +85,7 @@ def _check_standard(data: dict[str, Any], problems: Problems) -> None:
     from open_data_contract_standard.model import OpenDataContractStandard
     from pydantic import ValidationError
 
-    from data_contracts.model_problems import remove_unknown_keys, report_values
+    from data_contracts.language.model_problems import remove_unknown_keys, report_values
 
     known, _ = remove_unknown_keys(data, OpenDataContractStandard, problems, refused=NOT_IN_V31)
     try:
@@ -87,6 +102,10 @@ def _check_header(data: dict[str, Any], problems: Problems) -> None:
         elif data[key] in ("", None):
             problems.add((key,), f"empty {key}", expected="a text", got=show(data[key]), then="Write it.")
     version, kind = data.get("apiVersion"), data.get("kind")
+    own = data.get("version")
+    if isinstance(own, str) and own and not VERSION.fullmatch(own):
+        then = "What is to be compared must be counted."
+        problems.add(("version",), "version", expected="MAJOR.MINOR.PATCH, e.g. 1.0.0", got=show(own), then=then)
     if isinstance(version, str) and version and not API_VERSION.fullmatch(version):
         problems.add(("apiVersion",), "apiVersion", expected="v3.1.0", got=show(version), then="Migrate the contract.")
     if kind and kind != KIND:
@@ -120,11 +139,21 @@ def _objects(data: dict[str, Any], problems: Problems) -> Objects:
     return found
 
 
-def _columns_of(objects: Objects, problems: Problems) -> tuple[Column, ...]:
+def _columns_of(objects: Objects, version: str, problems: Problems) -> tuple[Column, ...]:
     if INTERACTIONS.name not in objects:
         return ()
     raw, path = objects[INTERACTIONS.name]
-    return read_columns(raw.get("properties"), (*path, "properties"), INTERACTIONS, problems)
+    properties, here = raw.get("properties"), (*path, "properties")
+    columns = read_columns(properties, here, INTERACTIONS, problems)
+    columns = with_forms(columns, properties, here, problems=problems)
+    return with_readings(columns, properties, here, version=version, problems=problems)
+
+
+def _retired_of(objects: Objects, columns: tuple[Column, ...], version: str, problems: Problems) -> tuple[Retired, ...]:
+    if INTERACTIONS.name not in objects:
+        return ()
+    raw, path = objects[INTERACTIONS.name]
+    return read_retired(raw, path, columns=columns, version=version, problems=problems)
 
 
 def _outcome_columns_of(objects: Objects, problems: Problems) -> tuple[Column, ...]:
@@ -138,7 +167,9 @@ def _outcome_columns_of(objects: Objects, problems: Problems) -> tuple[Column, .
                 _refuse_rule(here, problems)
     for k in range(len(as_list(raw.get("quality")))):
         _refuse_rule((*path, "quality", k), problems)
-    return read_columns(raw.get("properties"), (*path, "properties"), OUTCOMES, problems)
+    refuse_readings(raw.get("properties"), (*path, "properties"), problems)
+    columns = read_columns(raw.get("properties"), (*path, "properties"), OUTCOMES, problems)
+    return with_forms(columns, raw.get("properties"), (*path, "properties"), problems=problems)
 
 
 def _refuse_rule(path: KeyPath, problems: Problems) -> None:
@@ -187,58 +218,3 @@ def _path_of(name: str, found: tuple[dict[str, Any], KeyPath]) -> KeyPath:
     raw, path = found
     names = [as_mapping(p).get("name") for p in as_list(raw.get("properties"))]
     return (*path, "properties", names.index(name), "logicalTypeOptions")
-
-
-def _owner(data: dict[str, Any], problems: Problems) -> str:
-    name = as_mapping(data.get("team")).get("name")
-    if not name:
-        then = "Write team: {name: WHO}; a broken contract goes to them."
-        problems.add(("team",), "no owner", expected="team with a name", got=show(data.get("team")), then=then)
-    return str(name)
-
-
-def _support(data: dict[str, Any], problems: Problems) -> str:
-    """Address of the first support entry, else its channel."""
-    first = as_mapping(next(iter(as_list(data.get("support"))), None))
-    address = first.get("url") or first.get("channel")
-    if not first.get("channel"):
-        then = "Write support: [{channel: NAME, url: ADDRESS}]."
-        got = show(data.get("support"))
-        problems.add(("support",), "no support", expected="a list with a channel", got=got, then=then)
-    return str(address)
-
-
-def _runbook(data: dict[str, Any], problems: Problems) -> str:
-    properties = [as_mapping(p) for p in as_list(data.get("customProperties"))]
-    found = [p.get("value") for p in properties if p.get("property") == "runbook"]
-    if len(found) != 1 or not isinstance(found[0], str) or not found[0].strip():
-        then = "Write customProperties: [{property: runbook, value: FILE OR URL}]."
-        got = show(found[0]) if len(found) == 1 else f"{len(found)} of them"
-        problems.add(("customProperties",), "runbook", expected="one, with a text as value", got=got, then=then)
-        return ""
-    return found[0]
-
-
-def _freshness(data: dict[str, Any], problems: Problems) -> float | None:
-    hours = None
-    for i, raw in enumerate(as_list(data.get("slaProperties"))):
-        entry, path = as_mapping(raw), ("slaProperties", i)
-        word = str(entry.get("property") or "")
-        if not word:
-            what, then = "SLA without a name", "Write {property: latency, value: 48, unit: h}, say."
-            problems.add(path, what, expected="key property", got=show(entry.get("property")), then=then)
-        close = hint(word, FRESHNESS)
-        if word not in FRESHNESS:
-            if close:
-                here = (*path, "property")
-                problems.unknown(here, kind="SLA property", where="slaProperties", accepted=FRESHNESS, word=word)
-            continue
-        value, unit = entry.get("value"), str(entry.get("unit"))
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0 or unit not in HOURS:
-            expected, got = f"a number above 0 and a unit ({', '.join(HOURS)})", f"{show(value)} {unit}"
-            problems.add((*path, "value"), f"SLA {word}", expected=expected, got=got, then="Correct it.")
-        elif hours is not None:
-            problems.add(path, f"SLA {word}", expected="one of freshness and latency", got="both", then="Keep one.")
-        else:
-            hours = value * HOURS[unit]
-    return hours

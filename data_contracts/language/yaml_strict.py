@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml import events as ev
 from ruamel.yaml.error import YAMLError
 
-from data_contracts.problems import KeyPath, LineIndex, Problem, Problems, dotted, show, shown_path
+from data_contracts.language.problems import KeyPath, LineIndex, Problem, Problems, dotted, show, shown_path
 from data_contracts.storage import sha256_bytes
 
 DEEPEST: Final = 32  # levels of nesting; a task or contract needs 6

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast, get_args
 
 from data_contracts.contract import Severity, TableRule
-from data_contracts.problems import KeyPath, Problems, as_list, as_mapping, hint, one_of, show
+from data_contracts.language.problems import KeyPath, Problems, as_list, as_mapping, hint, one_of, show
 from data_contracts.table_limits import OPERATORS
 
 SEVERITIES: Final = get_args(Severity)
@@ -41,6 +41,27 @@ RULES: Final[dict[str, RuleKind]] = {
     "action_probabilities_sum": RuleKind(
         "largest departure of a logged distribution's sum from 1", "sluice", limit="optional"
     ),
+    "episode_continuity": RuleKind(
+        "steps of an episode follow one another from its first logged step, and times do not go backwards",
+        "sluice",
+        limit="optional",
+        units=UNITS,
+    ),
+    "one_terminal": RuleKind(
+        "at most one step of an episode is terminated or truncated, and it is the last",
+        "sluice",
+        limit="optional",
+        units=UNITS,
+    ),
+    "rare_action": RuleKind("rows of the declared action that has the fewest", "sluice", units=UNITS),
+}
+# Rules about each row, judged whether a contract names them or not: a row that breaks one is quarantined.
+ROW_RULES: Final = {
+    "propensity": "the propensity lies in (0, 1]",
+    "action_probabilities": "a logged distribution has one probability per declared action, and they sum to 1",
+    "action_in_support": "the logged action has the logged propensity, above 0, in the logged distribution",
+    "known_action": "the action is one of the declared actions",
+    "reward_bounds": "the reward lies inside its declared bounds",
 }
 
 
@@ -68,8 +89,10 @@ def read_table_rules(
             here = (*here, "type")
             problems.add(here, "type of a quality rule", expected="library or custom", got=show(kind), then=then)
         if len(problems.found) == n_before:
-            description = str(raw.get("description") or RULES[found[0][0]].description)
-            rules += [TableRule(name, severity, arguments, description) for name, arguments in found]
+            said = raw.get("description")
+            rules += [
+                TableRule(name, severity, arguments, str(said or RULES[name].description)) for name, arguments in found
+            ]
     return tuple(rules)
 
 
@@ -108,7 +131,7 @@ def _library_rule(raw: dict[str, Any], where: _Where) -> Iterator[tuple[str, Arg
         allowed += ["properties"] if kind.columns != "none" and not where.column else []
         if word not in allowed:
             where.unknown(("arguments", word), kind="argument", where=f"metric {metric}", accepted=allowed)
-    arguments: Arguments = {**_limits(raw, metric, (), where, most=1), **_unit(raw, metric, where)}
+    arguments: Arguments = {**_limits(raw, metric, (), where, most=1), **_unit(raw, metric, (), where)}
     if metric == "missingValues":
         arguments["missing_values"] = _missing_values(given, where)
     columns = [where.column] if where.column else _columns(given, metric, where)
@@ -132,18 +155,35 @@ def _custom_rule(raw: dict[str, Any], where: _Where) -> Iterator[tuple[str, Argu
     settings, inside = as_mapping(raw.get("implementation")), ("implementation",)
     name = settings.get("rule")
     accepted = [word for word, kind in RULES.items() if kind.engine == ENGINE]
+    if isinstance(name, str) and name in ROW_RULES:
+        _check_row_rule(raw, name, where)
+        return
     if name not in accepted:
-        where.unknown((*inside, "rule"), kind="rule", where="implementation", accepted=accepted, word=str(name))
+        words = [*accepted, *ROW_RULES]
+        where.unknown((*inside, "rule"), kind="rule", where="implementation", accepted=words, word=str(name))
         return
     kind = RULES[name]
     allowed = ["rule", *(["column"] if kind.columns == "one" else []), *(OPERATORS if kind.limit != "none" else [])]
+    allowed += ["unit"] if kind.units else []
     for word in settings:
         if word not in allowed:
             where.unknown((*inside, word), kind="argument", where=f"rule {name}", accepted=allowed)
     arguments = _limits(settings, name, inside, where, most=2) if kind.limit != "none" else {}
     if kind.columns == "one":
         arguments["column"] = _declared(settings.get("column"), (*inside, "column"), name, where)
+    if kind.units:
+        arguments |= _unit(settings, name, inside, where)
     yield name, arguments
+
+
+def _check_row_rule(raw: dict[str, Any], name: str, where: _Where) -> None:
+    for word in as_mapping(raw.get("implementation")):
+        if word != "rule":
+            below, place = ("implementation", word), f"rule {name}"
+            where.unknown(below, kind="argument", where=place, accepted=("rule",))
+    if raw.get("severity") in SEVERITIES and raw["severity"] != "block":
+        got, then = show(raw["severity"]), "A row that breaks it is quarantined."
+        where.wrong(("severity",), f"severity of rule {name}", expected="block", got=got, then=then)
 
 
 def _severity(raw: dict[str, Any], path: KeyPath, problems: Problems) -> Severity:
@@ -183,13 +223,11 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _unit(raw: dict[str, Any], metric: str, where: _Where) -> Arguments:
-    units, unit = RULES[metric].units, raw.get("unit", "rows")
+def _unit(settings: dict[str, Any], name: str, below: KeyPath, where: _Where) -> Arguments:
+    units, unit = RULES[name].units, settings.get("unit", "rows")
     if unit not in units:
-        what = f"unit of metric {metric}"
-        where.wrong(
-            ("unit",), what, expected=one_of(units), got=show(unit), then=hint(str(unit), units) or "Correct it."
-        )
+        what, then = f"unit of {'rule' if below else 'metric'} {name}", hint(str(unit), units) or "Correct it."
+        where.wrong((*below, "unit"), what, expected=one_of(units), got=show(unit), then=then)
     return {"unit": str(unit)}
 
 

@@ -5,18 +5,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Iterator
+from copy import deepcopy
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from data_contracts.contract import Column, TableRule, contract_problems, read_contract, shipped_contract
+from data_contracts.contract import (
+    Column,
+    Completeness,
+    Reading,
+    Retired,
+    Server,
+    TableRule,
+    contract_problems,
+    read_contract,
+    shipped_contract,
+)
 from data_contracts.errors import ConfigurationError
-from data_contracts.yaml_strict import read_yaml
+from data_contracts.language.contract_rules import ROW_RULES
+from data_contracts.language.yaml_strict import read_yaml
 
 BASE = """\
 apiVersion: v3.1.0
@@ -289,6 +304,164 @@ CASES: dict[str, tuple[str, str, int, str]] = {
 }
 
 
+SLA = "  - {property: freshness, value: 2, unit: d}\n"
+RUNBOOK = "  - {property: runbook, value: RUNBOOK.md}\n"
+NOTE = "note, logicalType: string, "
+READS = "customProperties: [{property: reads, value: %s}], "
+
+
+def server(text: str) -> tuple[str, str, int]:
+    return "team:\n", f"servers:\n  - {{{text}}}\nteam:\n", 7
+
+
+def reads(value: str) -> tuple[str, str, int]:
+    return NOTE, NOTE + READS % value, 34
+
+
+def age_reads(value: str) -> tuple[str, str, int]:
+    return "age, logicalType", f"age, {READS % value} logicalType", 28
+
+
+def retired(value: str) -> tuple[str, str, int]:
+    entry = f"    customProperties: [{{property: retired, value: {value}}}]\n"
+    return "    quality:\n      - {type: library", f"{entry}    quality:\n      - {{type: library", 17
+
+
+def rule(settings: str, more: str = "") -> tuple[str, str, int]:
+    old = "severity: warn, implementation: {rule: null_share, column: age, mustBe: 0}"
+    return old, f"severity: {more or 'warn'}, implementation: {{{settings}}}", 19
+
+
+def sla(entry: str) -> tuple[str, str, int]:
+    return SLA, f"{SLA}  - {{{entry}}}\n", 12
+
+
+def custom(entry: str) -> tuple[str, str, int]:
+    return RUNBOOK, f"{RUNBOOK}  - {{{entry}}}\n", 14
+
+
+READ_A = "{property: reads, value: {before: 1.0.0, rename: a}}"
+TAGS = "        tags: [observation, segment]\n"
+RETIRED = "name: old, logicalType: number, until: 1.0.0"
+NEW_CASES: dict[str, tuple[tuple[str, str, int], str]] = {
+    # header
+    "version that is none": (("version: 1.2.0", "version: 2026-05", 4), "expected MAJOR.MINOR.PATCH, e.g. 1.0.0"),
+    "version of a draft": (("version: 1.2.0", "version: 1.0.0-draft", 4), "got '1.0.0-draft'"),
+    # servers
+    "server of unknown type": (server("server: log, type: lokal"), "Did you mean 'local'?"),
+    "server without its keys": (server("server: log, type: local, path: a"), "expected path, format, got no format"),
+    "server without a name": (server("type: custom"), "server without a name"),
+    "server twice": (
+        ("team:\n", "servers:\n  - {server: a, type: custom}\n  - {server: a, type: custom}\nteam:\n", 8),
+        "server a: expected each once",
+    ),
+    # service levels
+    "completeness misspelt": (sla("property: completenes, value: 95, unit: percent"), "Did you mean 'completeness'?"),
+    "completeness without unit": (sla("property: completeness, value: 95"), "a unit (percent, %), got 95 None"),
+    "completeness above all": (sla("property: completeness, value: 101, unit: percent"), "at most 100"),
+    "completeness of nothing": (sla("property: completeness, value: true, unit: percent"), "got True percent"),
+    "completeness of another object": (
+        sla("property: completeness, value: 9, unit: percent, element: outcome"),
+        "Did you mean 'outcomes'?",
+    ),
+    "completeness twice": (
+        (
+            SLA,
+            SLA + 2 * "  - {property: completeness, value: 9, unit: percent}\n",
+            13,
+        ),
+        "SLA completeness of interactions: expected it once",
+    ),
+    "freshness and latency": (sla("property: latency, value: 2, unit: d"), "one of freshness and latency, got both"),
+    "severity misspelt": (custom("property: slaSeverities, value: {}"), "Did you mean 'slaSeverity'?"),
+    "severity of another rule": (custom("property: slaSeverity, value: {freshnes: warn}"), "Did you mean 'freshness'?"),
+    "severity that is none": (
+        custom("property: slaSeverity, value: {freshness: error}"),
+        "severity of SLA freshness: expected one of block, warn, got 'error'",
+    ),
+    "severity of nothing": (custom("property: slaSeverity, value: block"), "expected rules and severities"),
+    # rules about episodes, actions and rows
+    "rare action without its floor": (rule("rule: rare_action"), "limit of rule rare_action"),
+    "rule misspelt": (rule("rule: episode_continuty"), "Did you mean 'episode_continuity'?"),
+    "unit of a rule": (rule("rule: one_terminal, unit: per cent"), "Did you mean 'percent'?"),
+    "unit of a rule without": (rule("rule: expected_weight, unit: rows"), "unknown argument 'unit'"),
+    "column of a rule about episodes": (rule("rule: one_terminal, column: age"), "unknown argument 'column'"),
+    "row rule that only warns": (rule("rule: propensity"), "severity of rule propensity: expected block, got 'warn'"),
+    "limit of a row rule": (rule("rule: known_action, mustBe: 0", "block"), "unknown argument 'mustBe'"),
+    # readings of older rows
+    "no way to read": (reads("{before: 1.0.0}"), "expected before and one of rename, default, expression"),
+    "two ways to read": (reads("{before: 1.0.0, rename: a, default: b}"), "got rename, default"),
+    "way misspelt": (reads("{before: 1.0.0, renam: a, default: b}"), "Did you mean 'rename'?"),
+    "reads misspelt": (
+        (NOTE, NOTE + "customProperties: [{property: read, value: {before: 1.0.0, rename: a}}], ", 34),
+        "Did you mean 'reads'?",
+    ),
+    "reads twice": (
+        (NOTE, f"{NOTE}customProperties: [{READ_A}, {READ_A}], ", 34),
+        "property reads: expected it once",
+    ),
+    "before no major version": (reads("{before: 1.1.0, rename: a}"), "expected a major version from 1.0.0 to 1.0.0"),
+    "before the next version": (reads("{before: 2.0.0, rename: a}"), "got '2.0.0'"),
+    "before a number": (reads("{before: 1.0, rename: a}"), "got 1.0"),
+    "before without": (reads("{rename: a}"), "before in reads of column note"),
+    "before twice": (
+        reads("[{before: 1.0.0, rename: a}, {before: 1.0.0, rename: b}]"),
+        "expected each version once, got 1.0.0 again",
+    ),
+    "rename to no word": (reads("{before: 1.0.0, rename: 3}"), "the column's name in older rows"),
+    "rename to what Sluice adds": (reads("{before: 1.0.0, rename: row_digest}"), "the column's name in older rows"),
+    "default of another type": (age_reads("{before: 1.0.0, default: x}"), "a value of type integer, got 'x'"),
+    "default with a fraction": (age_reads("{before: 1.0.0, default: 0.5}"), "a value of type integer, got 0.5"),
+    "default that is true": (age_reads("{before: 1.0.0, default: true}"), "a value of type integer, got True"),
+    "default outside the bounds": (age_reads("{before: 1.0.0, default: -1}"), "a value in [0, null]"),
+    "default that is a list": (reads("{before: 1.0.0, default: [a]}"), "a value of type string"),
+    "default that is none of the values": (
+        (
+            TAGS,
+            f"        {READS.removesuffix(', ') % '{before: 1.0.0, default: tv}'}\n{TAGS}",
+            31,
+        ),
+        "expected one of phone, desk, got 'tv'",
+    ),
+    "default null of a required column": (
+        ("age, logicalType", f"age, required: true, {READS % '{before: 1.0.0, default: null}'} logicalType", 28),
+        "a value: the column is required",
+    ),
+    "expression that is none": (reads("{before: 1.0.0, expression: a +}"), "a value where 'the end' stands in 'a +'"),
+    "expression that is a number": (reads("{before: 1.0.0, expression: 3}"), "expected a text, got 3"),
+    "reads of what rows are known by": (
+        (
+            "unit_id, logicalType",
+            f"unit_id, {READS % '{before: 1.0.0, rename: a}'} logicalType",
+            22,
+        ),
+        "reads of column unit_id: expected none",
+    ),
+    "retired without its keys": (retired("[{name: old}]"), "got no logicalType, until, expression"),
+    "retired expression": (retired(f"[{{{RETIRED}, expression: agee}}]"), "did you mean 'age'"),
+    "retired of another type": (retired(f"[{{{RETIRED}, expression: device}}]"), "which string is not"),
+    "retired type": (
+        retired("[{name: old, logicalType: numbr, until: 1.0.0, expression: age}]"),
+        "Did you mean 'number'?",
+    ),
+    "retired later": (
+        retired("[{name: old, logicalType: number, until: 3.0.0, expression: age}]"),
+        "until in retired column old: expected a major version from 1.0.0 to 1.0.0",
+    ),
+    "retired key": (retired(f"[{{{RETIRED}, expression: age, unti: x}}]"), "Did you mean 'until'?"),
+    "retired twice": (retired(f"[{{{RETIRED}, expression: age}}, {{{RETIRED}, expression: age}}]"), "each once"),
+    "retired misspelt": (
+        (
+            "    quality:\n      - {type: library",
+            "    customProperties: [{property: retird, value: []}]\n    quality:\n      - {type: library",
+            17,
+        ),
+        "Did you mean 'retired'?",
+    ),
+}
+CASES |= {name: (old, new, line, words) for name, ((old, new, line), words) in NEW_CASES.items()}
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_each_mistake_is_one_problem_at_its_line(tmp_path: Path, case: str) -> None:
     old, new, line, words = CASES[case]
@@ -307,7 +480,12 @@ OUTCOME_CASES: dict[str, tuple[str, str, int, str]] = {
     "another column": ("name: channel", "name: chanel", 5, "Did you mean 'channel'?"),
     "value without bounds": (", maximum: 5}", "}", 6, "reward bounds of column value"),
     "bounds beside those of the reward": ("maximum: 5", "maximum: 6", 6, "expected those of column reward, (0, 5)"),
-    "value of another type": ("value, logicalType: number", "value, logicalType: string", 6, "expected number"),
+    "value of another type": (
+        "value, logicalType: number",
+        "value, logicalType: string",
+        6,
+        "expected one of number, boolean",
+    ),
     "table rule": (
         "    properties:",
         "    quality:\n      - {metric: rowCount, mustBe: 1, severity: warn}\n    properties:",
@@ -315,6 +493,12 @@ OUTCOME_CASES: dict[str, tuple[str, str, int, str]] = {
         "quality rule of object outcomes",
     ),
     "object twice": ("name: outcomes", "name: interactions", 1, "expected it once"),
+    "reading": (
+        "name: channel, ",
+        "name: channel, customProperties: [{property: reads, value: {before: 1.0.0, rename: a}}], ",
+        5,
+        "Give values of another meaning a channel of their own",
+    ),
 }
 
 
@@ -393,8 +577,87 @@ def test_a_distribution_may_be_declared(tmp_path: Path) -> None:
     assert (problem.line, "items of column action_probabilities: expected number" in problem.message) == (26, True)
 
 
+def test_service_levels_servers_and_readings_become_records(tmp_path: Path) -> None:
+    text = BASE
+    for old, new, _ in (
+        sla("property: completeness, value: 95, unit: percent"),
+        custom("property: slaSeverity, value: {completeness: block}"),
+        server("server: log, type: s3, location: 's3://log/*', format: json, environment: prod"),
+        reads("[{before: 1.0.0, default: x}]"),
+        retired(f"{{{RETIRED}, expression: age / 2}}"),
+    ):
+        text = edited(old, new, text)
+    text = edited(SLA, f"{SLA}  - {{property: availability, value: 99.9}}\n", text)  # for people
+    contract = read_contract(write(tmp_path, text))
+    assert contract.completeness == (Completeness("interactions", 95.0),)
+    assert (contract.freshness_severity, contract.completeness_severity) == ("warn", "block")
+    assert contract.servers == (Server("log", "s3", "s3://log/*", "prod"),)
+    assert contract.retired == (Retired("old", "number", 1, "age / 2"),)
+    note = contract.column("note")
+    assert note is not None
+    assert note.reads == (Reading(1, "default", "x"),)
+    assert note.reading(0) == Reading(1, "default", "x")
+    assert note.reading(1) is None
+
+
+def test_rules_of_episodes_and_rows(tmp_path: Path) -> None:
+    entries = [
+        "{rule: episode_continuity}",
+        "{rule: one_terminal, unit: percent, mustBeLessThan: 1}",
+        "{rule: rare_action, mustBeGreaterOrEqualTo: 50}",
+        *(f"{{rule: {name}}}" for name in ROW_RULES),
+    ]
+    lines = [f"      - {{type: custom, engine: sluice, severity: block, implementation: {e}}}\n" for e in entries]
+    text = edited("    properties:\n", "".join(lines) + "    properties:\n")
+    rules = read_contract(write(tmp_path, text)).table_rules[2:]
+    assert [(r.rule, r.arguments) for r in rules] == [
+        ("episode_continuity", {"unit": "rows"}),
+        ("one_terminal", {"unit": "percent", "mustBeLessThan": 1.0}),
+        ("rare_action", {"unit": "rows", "mustBeGreaterOrEqualTo": 50.0}),
+    ]  # rules about each row are judged whether a contract names them or not
+
+
+def test_no_value_in_any_place_makes_the_reader_stumble(tmp_path: Path) -> None:
+    text = BASE + OUTCOMES
+    for old, new, _ in (sla("property: completeness, value: 9, unit: percent"), server("server: a, type: custom")):
+        text = edited(old, new, text)
+    text = edited(NOTE, NOTE + READS % "[{before: 1.0.0, rename: a}]", text)
+    data = read_yaml(write(tmp_path, text)).data
+    assert data is not None
+    paths = [*_paths(data)]
+    rng = random.Random(20261121)
+    for odd in ([], {}, [[]], {"a": []}, 3, "x", None, True):
+        for path in rng.sample(paths, 25):
+            contract_problems(write(tmp_path, json.dumps(_with(data, path, odd))))
+
+
+def _paths(data: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        yield (*at, key)
+        yield from _paths(value, (*at, key))
+
+
+def _with(data: Any, path: tuple[str | int, ...], value: object) -> Any:
+    changed = deepcopy(data)
+    place = changed
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    return changed
+
+
 @pytest.mark.parametrize(
-    "text", ["", "- a\n", "schema: 3\n", "schema: [3, {name: [a]}]\n", "kind: [a\n", "team: [x]\n"]
+    "text",
+    [
+        "",
+        "- a\n",
+        "schema: 3\n",
+        "schema: [3, {name: [a]}]\n",
+        "kind: [a\n",
+        "team: [x]\n",
+        "servers: [{type: [x]}, 3]\n",
+    ],
 )
 def test_any_other_file_is_refused_without_a_stumble(tmp_path: Path, text: str) -> None:
     assert contract_problems(write(tmp_path, text))
@@ -408,6 +671,6 @@ def test_reading_is_silent_and_loads_nothing_heavy(tmp_path: Path) -> None:
         "print([m for m in ('torch', 'pandas', 'duckdb', 'great_expectations', 'prefect') if m in sys.modules])"
     )
     command = [sys.executable, "-W", "error", "-c", program, str(write(tmp_path, BASE))]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env={**os.environ})
     assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from data_contracts.problems import KeyPath, Problems, dotted, hint, show
+from data_contracts.language.problems import KeyPath, Problems, dotted, hint, show
 
 # pydantic's kind of error -> what was expected, where its own words would not help a reader of YAML
 EXPECTED: Final = {

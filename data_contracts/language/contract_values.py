@@ -7,9 +7,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from data_contracts.contract import LogicalType
-from data_contracts.contract_rules import INVALID_VALUES
 from data_contracts.interactions import LOGICAL_TYPES
-from data_contracts.problems import KeyPath, Problems, as_list, as_mapping, show
+from data_contracts.language.contract_rules import INVALID_VALUES
+from data_contracts.language.problems import KeyPath, Problems, as_list, as_mapping, show
 
 VALUE_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "string": (str,),
@@ -74,10 +74,10 @@ def _valid_values(
             fine = False
     if not fine:
         return None
-    return tuple(_stored_text(value, logical_type) for value in values)
+    return tuple(stored_text(value, logical_type) for value in values)
 
 
-def _stored_text(value: str | int | float, logical_type: LogicalType) -> str:
+def stored_text(value: str | int | float, logical_type: LogicalType) -> str:
     """The value as Arrow spells it, because the row rules compare text."""
     if logical_type == "number":  # Arrow alone knows how it spells a double; asking it loads pandas
         return str(pa.scalar(float(value), LOGICAL_TYPES["number"]).cast(pa.string()).as_py())
