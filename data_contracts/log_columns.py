@@ -8,7 +8,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from data_contracts.contract import Column, Contract
+from data_contracts.contract import Column, Contract, Fill
 from data_contracts.interactions import LOGICAL_TYPES, OUTCOME, RESERVED
 
 Kind = Literal["interactions", "outcomes"]
@@ -27,7 +27,7 @@ EXPECTED: dict[pa.DataType, str] = {
 
 @dataclass(frozen=True, slots=True)
 class LogColumn:
-    """One column as the readers and the row rules need it.
+    """One column as the readers and the row rules need it; `type` is what the log writes.
 
     `declared` is False for reserved columns that the contract does not name: they may come, never must.
     """
@@ -40,11 +40,21 @@ class LogColumn:
     maximum: float | None = None
     valid_values: tuple[str, ...] | None = None
     declared: bool = True
+    integers: bool = False  # text that the log may write as an integer
+    zone: str | None = None  # of times without an offset; None: they are refused
+    fill: Fill | None = None  # what stands where the log has no value
 
     @property
     def expected(self) -> str:
         """The type in words, for messages."""
-        return "text or an integer" if self.name == "action" else EXPECTED[self.type]
+        if self.integers:
+            return "text or an integer"
+        return "an ISO 8601 timestamp" if self.zone is not None else EXPECTED[self.type]
+
+    @property
+    def must_come(self) -> bool:
+        """Whether a file without the column cannot be read."""
+        return self.required and self.fill is None
 
 
 def columns_of(contract: Contract, kind: Kind) -> tuple[LogColumn, ...]:
@@ -76,14 +86,18 @@ def detect_naming(columns: Sequence[LogColumn], words: Iterable[str]) -> Naming:
 
 
 def _column(column: Column, type_: pa.DataType) -> LogColumn:
+    as_boolean = pa.types.is_floating(type_) and column.logical_type == "boolean"
     return LogColumn(
         name=column.name,
         source_name=column.source_name,
-        type=type_,
+        type=pa.bool_() if as_boolean else type_,
         required=column.required,
         minimum=column.minimum,
         maximum=column.maximum,
         valid_values=column.valid_values,
+        integers=column.name == "action" or (pa.types.is_string(type_) and column.logical_type == "integer"),
+        zone=column.zone,
+        fill=column.fill,
     )
 
 
@@ -110,7 +124,7 @@ def _outcome_columns(contract: Contract) -> tuple[LogColumn, ...]:
 def _undeclared(reserved: dict[str, pa.DataType], declared: Sequence[LogColumn]) -> tuple[LogColumn, ...]:
     names = {c.name for c in declared}
     return tuple(
-        LogColumn(name=name, source_name=name, type=type_, declared=False)
+        LogColumn(name=name, source_name=name, type=type_, declared=False, integers=name == "action")
         for name, type_ in reserved.items()
         if name not in names
     )

@@ -20,14 +20,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-ROWS = 32_768  # rows hashed at a time, so that 32-bit offsets suffice
+from data_contracts.readers.block import whole
+
+ROWS = 16_384  # rows hashed at a time: 32-bit offsets suffice, and what is hashed is still in the processor's cache
+
+
+class _Encoded(NamedTuple):
+    """One column of n rows in canonical form."""
+
+    tag: bytes  # name, 0x00, kind
+    words: NDArray[Any]  # (n,) of 8 bytes; of a null cell: anything
+    valid: NDArray[np.bool_] | None  # (n,); None where no cell is null
+    body: pa.Array | None  # (n,) binary
 
 
 def row_digests(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
@@ -38,73 +50,75 @@ def row_digests(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
 
 
 def _digests(table: pa.Table) -> pa.Array:
-    count = np.zeros(table.num_rows, dtype="<u2")
-    heads: list[pa.Array] = []
-    bodies: list[pa.Array] = []
-    matrices: list[NDArray[np.uint8]] = []  # neighbouring heads without nulls become one piece
-    for name in table.column_names:
-        cells = table[name].combine_chunks()
-        valid = cells.is_valid().to_numpy(zero_copy_only=False)
-        count += valid
-        head, body = _encode(name, cells)
-        if cells.null_count:
-            heads += [*_merged(matrices), _pieces(head, valid)]
-            matrices = []
-        else:
-            matrices.append(head)
-        bodies += [] if body is None else [body]
-    heads += _merged(matrices)
-    rows = pc.binary_join_element_wise(
-        _pieces(count.view(np.uint8).reshape(-1, 2)), *heads, *bodies, b"", null_handling="skip"
-    )
-    return _sha256(rows)
+    present = [name for name in table.column_names if table[name].null_count < table.num_rows]
+    columns = [_encode(name, whole(table[name])) for name in present]
+    runs = groupby(columns, key=lambda c: None if c.valid is None else c.tag)  # without nulls neighbours are one piece
+    heads = [_heads(table.num_rows, list(run)) for _, run in runs]
+    bodies = [column.body for column in columns if column.body is not None]
+    counts = _counts(table.num_rows, columns)
+    return _sha256(pc.binary_join_element_wise(counts, *heads, *bodies, b"", null_handling="skip"))
 
 
-def _encode(name: str, cells: pa.Array) -> tuple[NDArray[np.uint8], pa.Array | None]:
-    """Heads of shape (n, len(name) + 10), and the bodies of a column that has them."""
-    kind, body = "", None
+def _encode(name: str, cells: pa.Array) -> _Encoded:
+    valid = cells.is_valid().to_numpy(zero_copy_only=False) if cells.null_count else None
+    body: pa.Array | None = None
     if pa.types.is_string(cells.type):
         kind, body = "s", cells.cast(pa.binary())
-        words = pc.fill_null(pc.binary_length(body), 0).to_numpy(zero_copy_only=False).astype("<u8")
+        words = np.diff(_values(cells, np.dtype("<i4"), len(cells) + 1)).astype("<u8")
     elif pa.types.is_list(cells.type):
         kind, body = "l", _list_bodies(cells)
         words = pc.fill_null(pc.binary_length(body), 0).to_numpy(zero_copy_only=False).astype("<u8")
     elif pa.types.is_floating(cells.type):
-        kind, words = "d", pc.fill_null(cells, 0.0).to_numpy(zero_copy_only=False).astype("<f8") + 0.0
+        kind, words = "d", np.add(_values(cells, np.dtype("<f8"), len(cells)), 0.0)
     elif pa.types.is_boolean(cells.type):
         kind, words = "b", pc.fill_null(cells, False).to_numpy(zero_copy_only=False).astype("<u8")
     else:
         kind = "t" if pa.types.is_timestamp(cells.type) else "i"
-        words = pc.fill_null(cells.cast(pa.int64()), 0).to_numpy(zero_copy_only=False).astype("<i8")
-    tag = np.frombuffer(f"{name}\0{kind}".encode(), dtype=np.uint8)
-    head = np.empty((len(cells), len(tag) + 8), dtype=np.uint8)
-    head[:, : len(tag)] = tag
-    head[:, len(tag) :] = np.ascontiguousarray(words).view(np.uint8).reshape(-1, 8)
-    return head, body
+        words = _values(cells.cast(pa.int64()), np.dtype("<i8"), len(cells))
+    return _Encoded(f"{name}\0{kind}".encode(), words, valid, body)
+
+
+def _values(cells: pa.Array, dtype: np.dtype[Any], n: int) -> NDArray[Any]:
+    """(n,) numbers or offsets of a column as they lie in its buffer, nulls included; no copy."""
+    data = cells.buffers()[1]
+    return np.frombuffer(data or bytes(8), dtype)[cells.offset : cells.offset + n]
 
 
 def _list_bodies(cells: pa.Array) -> pa.Array:
     """The numbers of each list as bytes; null for a null list."""
     lengths = pc.fill_null(pc.list_value_length(cells), 0).to_numpy(zero_copy_only=False)
     numbers = cells.flatten().to_numpy(zero_copy_only=False).astype("<f8") + 0.0
-    return _slices(numbers.tobytes(), lengths * 8, cells.is_valid().to_numpy(zero_copy_only=False))
-
-
-def _merged(matrices: list[NDArray[np.uint8]]) -> list[pa.Array]:
-    return [_pieces(np.hstack(matrices))] if matrices else []
-
-
-def _pieces(matrix: NDArray[np.uint8], valid: NDArray[np.bool_] | None = None) -> pa.Array:
-    n, width = matrix.shape
-    return _slices(matrix.tobytes(), np.full(n, width), valid)
-
-
-def _slices(data: bytes, lengths: NDArray[np.int64], valid: NDArray[np.bool_] | None) -> pa.Array:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    bits = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little").tobytes())
-    buffers = [bits, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data)]
-    return pa.Array.from_buffers(pa.binary(), len(lengths), buffers)
+    np.cumsum(lengths * 8, out=offsets[1:])
+    return _binary(offsets, numbers, cells.is_valid().to_numpy(zero_copy_only=False))
+
+
+def _counts(n: int, columns: Sequence[_Encoded]) -> pa.Array:
+    """Number of columns that have a value in each row."""
+    count = np.full(n, sum(column.valid is None for column in columns), dtype="<u2")
+    for column in columns:
+        if column.valid is not None:
+            count += column.valid
+    return _binary(np.arange(n + 1, dtype=np.int32) * 2, count)
+
+
+def _heads(n: int, columns: Sequence[_Encoded]) -> pa.Array:
+    """The heads of neighbouring columns, one binary value a row; null where a column that stands alone is null."""
+    fields = [field for i, c in enumerate(columns) for field in ((f"tag {i}", f"V{len(c.tag)}"), (f"word {i}", "<u8"))]
+    row = np.zeros((), np.dtype(fields))
+    for i, column in enumerate(columns):
+        row[f"tag {i}"] = np.void(column.tag)
+    heads = np.full(n, row)
+    for i, column in enumerate(columns):
+        heads[f"word {i}"] = column.words.view("<u8")
+    return _binary(np.arange(n + 1, dtype=np.int32) * heads.itemsize, heads, columns[0].valid)
+
+
+def _binary(offsets: NDArray[np.int32], data: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Binary values cut from the bytes of `data`; no copy."""
+    bits = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    data = data.view(np.uint8) if data.size else np.zeros(0, np.uint8)
+    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, [bits, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
 def _sha256(rows: pa.Array) -> pa.Array:
@@ -114,4 +128,4 @@ def _sha256(rows: pa.Array) -> pa.Array:
     view, sha256 = memoryview(data), hashlib.sha256
     digests = b"".join([sha256(view[a:b]).digest() for a, b in pairwise(bounds)])
     places = np.arange(len(rows) + 1, dtype=np.int32) * (2 * hashlib.sha256().digest_size)
-    return pa.StringArray.from_buffers(len(rows), pa.py_buffer(places.tobytes()), pa.py_buffer(digests.hex().encode()))
+    return pa.StringArray.from_buffers(len(rows), pa.py_buffer(places), pa.py_buffer(digests.hex().encode()))

@@ -39,3 +39,8 @@ def reason(column: str, value: object, rule: str) -> str:
     text = "missing" if value is None else f"{value}"
     shown = text if len(text) <= 60 else text[:57] + "..."
     return f"{column} {shown}: expected {rule}"
+
+
+def whole(cells: pa.ChunkedArray) -> pa.Array:
+    """A column as one array; a single chunk is not copied, as `combine_chunks` would."""
+    return cells.chunk(0) if cells.num_chunks == 1 else cells.combine_chunks()

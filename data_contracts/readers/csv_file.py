@@ -51,7 +51,7 @@ def _header(lines: Lines, path: Path, columns: tuple[LogColumn, ...]) -> tuple[L
         raise _wrong_header(path, "one line of column names", str(error)) from error
     known = by_word(columns, detect_naming(columns, words))
     unknown = [word for word in words if word not in known]
-    missing = [word for word, c in known.items() if c.required and word not in words]
+    missing = [word for word, c in known.items() if c.must_come and word not in words]
     if unknown or len(set(words)) != len(words):
         strangers = unknown or sorted({word for word in words if words.count(word) > 1})
         raise _wrong_header(path, "each a column of the contract, once", f"{len(strangers)} others {strangers[:5]}")
@@ -80,24 +80,27 @@ def _block(lines: Lines, header: Sequence[LogColumn]) -> Block:
     rejected: list[Rejected] = []
     plain = _plain(lines, len(header))
     index, rows = np.flatnonzero(plain), _parse_plain(lines, np.flatnonzero(plain), header)
-    if len(index) != lines.n:
-        others, other_rows = _parse_each(lines, np.flatnonzero(~plain), header, rejected)
+    others, other_rows = _parse_each(lines, np.flatnonzero(~plain), header, rejected)
+    if len(others):
         index, rows = np.concatenate([index, others]), pa.concat_tables([rows, other_rows])
     return typed_block(lines, index, rows, header, rejected)
 
 
 def _plain(lines: Lines, n_fields: int) -> NDArray[np.bool_]:
     """(n,) True where the line is valid text without quotes or stray returns, and has the right number of fields."""
-    ends = lines.text_ends()
-    good = (ends > lines.starts) & (_count(lines, COMMA, ends) == n_fields - 1) & lines.decodable()
-    whole: NDArray[np.bool_] = good & (_count(lines, QUOTE, ends) == 0) & (_count(lines, RETURN, ends) == 0)
-    return whole
+    returned = lines.ends - lines.text_ends()
+    unquoted = (_count(lines, QUOTE) == 0) & (_count(lines, RETURN) == returned)
+    filled = (lines.ends - returned > lines.starts) & (_count(lines, COMMA) == n_fields - 1)
+    plain: NDArray[np.bool_] = unquoted & filled & lines.decodable()
+    return plain
 
 
-def _count(lines: Lines, code: int, ends: NDArray[np.int64]) -> NDArray[np.int64]:
+def _count(lines: Lines, code: int) -> NDArray[np.int64]:
     """(n,) how often the byte stands in each line."""
+    if code not in lines.data:
+        return np.zeros(lines.n, dtype=np.int64)
     at = np.flatnonzero(lines.codes == code)
-    return np.searchsorted(at, ends) - np.searchsorted(at, lines.starts)
+    return np.diff(np.searchsorted(at, lines.starts), append=len(at))
 
 
 def _parse_plain(lines: Lines, index: NDArray[np.int64], header: Sequence[LogColumn]) -> pa.Table:

@@ -62,9 +62,9 @@ def read_line(raw: bytes, slots: Mapping[str, Slot]) -> dict[str, object]:
 
 
 def _checked(slot: Slot, value: Any) -> object:
-    """What exact types do not say: 64 bits, whole characters, lists of numbers; an action may be an integer."""
+    """What exact types do not say: 64 bits, whole characters, lists of numbers, text written as an integer."""
     column, kind = slot.column, type(value)
-    if kind is int and column.name == "action":
+    if kind is int and column.integers:
         return str(value)
     if kind is int and float in slot.kinds:
         return _float(value)

@@ -25,7 +25,7 @@ from data_contracts.readers.json_line import LineRejected, read_line, slots_of
 from data_contracts.readers.lines import Lines, read_lines
 
 OPEN, CLOSE = ord("{"), ord("}")
-SAMPLE = 100  # lines that decide which words a file uses
+FIRST_SAMPLE, SAMPLE = 100, 10  # lines of the first and of later blocks that decide which words a file uses
 PIECE = 512  # lines of a refused block are tried again in pieces; those of a refused piece are read one by one
 
 Part = tuple[NDArray[np.int64], pa.Table]  # indices of lines, and as many rows
@@ -33,13 +33,13 @@ Part = tuple[NDArray[np.int64], pa.Table]  # indices of lines, and as many rows
 
 @dataclass(frozen=True, slots=True)
 class _Dialect:
-    """How one file writes its rows: its words, and whether `action` is a number in it."""
+    """How one file writes its rows: its words, and which text is a number in it."""
 
     words: Mapping[str, LogColumn]
     parse: pa.Schema  # for Arrow's parser: the words seen so far; timestamps as text
 
     def rows(self) -> pa.Schema:
-        """Every column by the store's names; timestamps still as text, `action` as text."""
+        """Every column by the store's names; timestamps still as text, integers that are text in the store too."""
         return pa.schema([(c.name, _unparsed(c)) for c in self.words.values()])
 
 
@@ -52,21 +52,20 @@ def read_jsonl(path: Path, columns: tuple[LogColumn, ...]) -> Iterator[Block]:
 
 
 def _dialect(lines: Lines, columns: tuple[LogColumn, ...], before: _Dialect | None) -> _Dialect:
-    """Words and action by the file's first block, by majority: a stray line among them must not turn the rest.
+    """Words, and types where there is a choice, by the majority: a stray line among them must not turn the rest.
 
     Every block may add words that it is the first to use: each column Arrow parses in vain costs time.
     """
-    rows = _sample(lines)
+    rows = _sample(lines, FIRST_SAMPLE if before is None else SAMPLE)
     words = before.words if before else by_word(columns, detect_naming(columns, [word for row in rows for word in row]))
     seen = {word for row in rows for word in row} | set(before.parse.names if before else ())
-    integers = sum((type(v) is int) - (type(v) is str) for row in rows for w, v in row.items() if _is_action(w, words))
-    parse = {w: pa.int64() if integers > 0 and _is_action(w, words) else _unparsed(c) for w, c in words.items()}
+    parse = {w: pa.int64() if c.integers and _mostly_integers(w, rows) else _unparsed(c) for w, c in words.items()}
     return _Dialect(words, pa.schema([(word, type_) for word, type_ in parse.items() if word in seen]))
 
 
-def _sample(lines: Lines) -> list[dict[str, object]]:
+def _sample(lines: Lines, size: int) -> list[dict[str, object]]:
     found = []
-    for i in np.unique(np.linspace(0, lines.n - 1, SAMPLE).astype(int)):
+    for i in np.unique(np.linspace(0, lines.n - 1, size).astype(int)):
         try:
             row = json.loads(lines.raw(i))
         except (ValueError, RecursionError):
@@ -79,8 +78,8 @@ def _unparsed(column: LogColumn) -> pa.DataType:
     return pa.string() if pa.types.is_timestamp(column.type) else column.type
 
 
-def _is_action(word: str, words: Mapping[str, LogColumn]) -> bool:
-    return word in words and words[word].name == "action"
+def _mostly_integers(word: str, rows: list[dict[str, object]]) -> bool:
+    return sum((type(row.get(word)) is int) - (type(row.get(word)) is str) for row in rows) > 0
 
 
 def _block(lines: Lines, dialect: _Dialect) -> Block:
@@ -88,9 +87,10 @@ def _block(lines: Lines, dialect: _Dialect) -> Block:
     rejected: list[Rejected] = []
     parts = _parse(lines, np.flatnonzero(plain), dialect, rejected)
     parts += _parse_each(lines, np.flatnonzero(~plain), dialect, rejected)
+    parts = [part for part in parts if len(part[0])] or parts[:1]  # one without rows would add columns of nulls
     table = pa.concat_tables([rows for _, rows in parts], promote_options="default")
     index = np.concatenate([indices for indices, _ in parts])
-    return typed_block(lines, index, table.combine_chunks(), dialect.words.values(), rejected)
+    return typed_block(lines, index, table, dialect.words.values(), rejected)
 
 
 def _plain(lines: Lines) -> NDArray[np.bool_]:

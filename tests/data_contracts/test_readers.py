@@ -362,6 +362,21 @@ def test_timestamps(text: str, expected: str | None) -> None:
         assert bool(misfit[0]) == (expected is None)
 
 
+def test_timestamps_of_one_length_and_shape_mean_what_they_mean_alone() -> None:
+    """One text may speak for all others of its shape only where they differ in digits alone."""
+    rng = random.Random(20261106)
+    good = ["2026-10-01T00:00:00Z", "2026-10-01T00:00:00.123456Z", "2026-10-01 02:00:00+02:00", None]
+    for _ in range(40):
+        texts = [rng.choice(good) for _ in range(rng.randint(1, 20))]
+        for _ in range(rng.randrange(4)):
+            text, at = rng.choice([t for t in [*texts, "x" * 20] if t]), rng.randrange(19)
+            texts.append(text[:at] + rng.choice("019Zx-:.T ") + text[at + 1 :])
+        cells, misfit = convert(pa.array(texts, pa.string()), TIMESTAMP)
+        alone = [convert(pa.array([text], pa.string()), TIMESTAMP) for text in texts]
+        assert cells.to_pylist() == [cell[0].as_py() for cell, _ in alone]
+        assert misfit.tolist() == [bool(bad[0]) for _, bad in alone]
+
+
 def test_null_cells_are_no_misfits() -> None:
     for type_ in (pa.float64(), pa.int64(), pa.bool_(), TIMESTAMP, pa.list_(pa.float64())):
         cells, misfit = convert(pa.array([None, "?"], pa.string()), type_)
