@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.acceptance import Standard
+from data_contracts.amendments.tombstones import ERASED
 from data_contracts.batches import BatchRecord, FileRecord, write_batch
 from data_contracts.contract import Contract
 from data_contracts.duplicates import find_known
@@ -38,6 +39,7 @@ class SourceFile:
     sha256: str
     changed_at: int  # nanoseconds, of the file system
     size: int
+    header: bytes | None = None  # of a CSV file
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Batch:
     files: tuple[SourceFile, ...]
     batch_id: str
     standard: Standard
+    supersedes: str | None = None  # the batch that this one replaces
 
     def quarantined(self, number: int, line: Rejected) -> dict[str, object]:
         """A rejected line of file `number`, as the quarantine table has it."""
@@ -65,49 +68,90 @@ class Batch:
             "raw": line.raw,
             "reason": line.reason,
             "quarantined_at": self.now,
+            "header": self.files[number].header,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is to become of the lines of a batch, before any of it is committed."""
+
+    chunks: Iterable[pa.Table]  # new rows, n_accepted in all
+    lines: pa.Table  # for the quarantine
+    n_accepted: int
+    n_duplicate: int
+    n_erased: int
 
 
 def commit_batch(
     batch: Batch, staging: Staging, *, files: tuple[FileRecord, ...], n_skipped: int, scratch: Path
 ) -> BatchRecord:
     """Commit what was staged; `n_skipped` lines were in files that an earlier batch held."""
-    rows = staging.accepted()
-    known = find_known(
-        _keys(rows, batch.kind),
-        table_files(batch.home, batch.task, batch.kind),
-        kind=batch.kind,
-        batch_id=batch.batch_id,
-        scratch=scratch,
-    )
-    conflicts = known.filter(pc.invert(known["same"]))
-    lines = pa.concat_tables([staging.rejected(), _conflicting(batch, rows, conflicts)])
-    n_accepted = rows.num_rows - known.num_rows
-    chunks = staging.chunks(known["position"].to_numpy())
-    record = BatchRecord(
-        batch_id=batch.batch_id,
-        kind=batch.kind,
-        contract_version=batch.contract.version,
-        contract_sha256=batch.contract.sha256,
-        n_read=sum(file.n_read for file in files),
-        n_accepted=n_accepted,
-        n_quarantined=lines.num_rows,
-        n_duplicate=known.num_rows - conflicts.num_rows + n_skipped,
+    stored = table_files(batch.home, batch.task, batch.kind)
+    settled = settle(batch, staging, stored=stored, n_skipped=n_skipped, scratch=scratch)
+    record = batch_record(
+        batch,
+        settled,
+        files=files,
         table_files={
-            batch.kind: _append(batch, batch.kind, chunks, n_accepted),
-            "quarantine": _append(batch, "quarantine", [lines], lines.num_rows),
+            batch.kind: _append(batch, batch.kind, settled.chunks, settled.n_accepted),
+            "quarantine": _append(batch, "quarantine", [settled.lines], settled.lines.num_rows),
         },
         table_version=table_version(batch.home, batch.task, batch.kind),
-        files=files,
-        reasons=count_reasons(lines["reason"].to_pylist()),
-        ingested_at=batch.now,
     )
     write_batch(batch.home, batch.task, record)
     return record
 
 
-def _keys(rows: pa.Table, kind: Kind) -> pa.Table:
-    channel = rows["channel"] if kind == "outcomes" else pa.repeat("", rows.num_rows)
+def settle(batch: Batch, staging: Staging, *, stored: list[str], n_skipped: int, scratch: Path) -> Settled:
+    """Meet the staged rows with those of the files `stored`: what is new, what is a duplicate, what conflicts."""
+    rows, rejected = staging.accepted(), staging.rejected()
+    known = find_known(keys_of(rows, batch.kind), stored, kind=batch.kind, batch_id=batch.batch_id, scratch=scratch)
+    conflicts = known.filter(pc.invert(known["same"]))
+    erased = pc.equal(rejected["reason"], ERASED)
+    return Settled(
+        chunks=staging.chunks(known["position"].to_numpy()),
+        lines=pa.concat_tables([rejected.filter(pc.invert(erased)), _conflicting(batch, rows, conflicts)]),
+        n_accepted=rows.num_rows - known.num_rows,
+        n_duplicate=known.num_rows - conflicts.num_rows + n_skipped,
+        n_erased=int(pc.sum(erased).as_py() or 0),
+    )
+
+
+def batch_record(
+    batch: Batch,
+    settled: Settled,
+    *,
+    files: tuple[FileRecord, ...],
+    table_files: dict[str, dict[str, str]],
+    table_version: int | None,
+) -> BatchRecord:
+    """The account of a settled batch."""
+    return BatchRecord(
+        batch_id=batch.batch_id,
+        kind=batch.kind,
+        contract_version=batch.contract.version,
+        contract_sha256=batch.contract.sha256,
+        n_read=sum(file.n_read for file in files),
+        n_accepted=settled.n_accepted,
+        n_quarantined=settled.lines.num_rows,
+        n_duplicate=settled.n_duplicate,
+        table_files=table_files,
+        table_version=table_version,
+        files=files,
+        reasons=count_reasons(settled.lines["reason"].to_pylist()),
+        ingested_at=batch.now,
+        n_erased=settled.n_erased,
+        supersedes=batch.supersedes,
+    )
+
+
+def keys_of(rows: pa.Table, kind: Kind) -> pa.Table:
+    """What find_known compares: position, identity and digest of the rows."""
+    channel = pa.repeat("", rows.num_rows)
+    if kind == "outcomes":
+        moments = rows["observed_at"].cast(pa.int64()).cast(pa.string())
+        channel = pc.binary_join_element_wise(rows["channel"], moments, "\0")
     return pa.table(
         {
             "position": rows[POSITION],

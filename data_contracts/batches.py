@@ -1,4 +1,4 @@
-"""One JSON record per ingested batch, written last: what came in, what became of it, and the bytes it left."""
+"""One record per batch, written last: what came in, what became of it, and the bytes it left; and their account."""
 
 from __future__ import annotations
 
@@ -6,62 +6,52 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic.dataclasses import dataclass as checked_dataclass
+from pydantic import ValidationError
 
+from data_contracts.amendments.corrections import Account, Correction, account_of, read_corrections, superseded
+from data_contracts.batch_record import BatchRecord, FileRecord
 from data_contracts.errors import IntegrityError
 from data_contracts.home import Home
 from data_contracts.log_columns import Kind
 from data_contracts.storage import canonical_json, read_json, sha256_bytes, write_atomic
 
-
-@checked_dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One file of a batch; `sha256` is of its bytes on disk."""
-
-    name: str
-    sha256: str
-    n_read: int
-
-
-class BatchRecord(BaseModel):
-    """What one ingest did. `table_files` maps table -> path in the table -> SHA-256 of the Parquet file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    batch_id: str
-    kind: Kind
-    contract_version: str
-    contract_sha256: str
-    n_read: int
-    n_accepted: int
-    n_quarantined: int
-    n_duplicate: int
-    table_version: int | None
-    files: tuple[FileRecord, ...]
-    reasons: dict[str, int]
-    table_files: dict[str, dict[str, str]]
-    ingested_at: datetime
+__all__ = [
+    "Accounting",
+    "BatchRecord",
+    "FileRecord",
+    "batch_id_of",
+    "count_accounting",
+    "read_batch",
+    "read_batches",
+    "write_batch",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
-    """Lines of all batches of a task; P1: n_read = n_accepted + n_quarantined + n_duplicate."""
+    """Lines of all batches in force; P1: n_read = n_accepted + n_quarantined + n_duplicate + n_erased.
+
+    A superseded batch is out of the account with all its lines; `n_superseded` counts the rows it had in the tables.
+    """
 
     n_batches: int
     n_read: int
     n_accepted: int
     n_quarantined: int
     n_duplicate: int
+    n_erased: int = 0
+    n_superseded: int = 0
 
     @property
     def balanced(self) -> bool:
-        return self.n_read == self.n_accepted + self.n_quarantined + self.n_duplicate
+        return self.n_read == self.n_accepted + self.n_quarantined + self.n_duplicate + self.n_erased
 
 
-def batch_id_of(kind: Kind, file_hashes: list[str]) -> str:
-    """The same files of the same kind are the same batch, in whatever order they come."""
-    return sha256_bytes("\n".join([kind, *sorted(file_hashes)]).encode())
+def batch_id_of(kind: Kind, file_hashes: list[str], *, supersedes: str | None = None) -> str:
+    """The same files of the same kind are the same batch, in whatever order they come; as the replacement of
+    another batch they are a batch of their own."""
+    parts = [kind, *sorted(file_hashes), *([f"supersedes {supersedes}"] if supersedes else [])]
+    return sha256_bytes("\n".join(parts).encode())
 
 
 def write_batch(home: Home, task: str, record: BatchRecord) -> None:
@@ -70,25 +60,50 @@ def write_batch(home: Home, task: str, record: BatchRecord) -> None:
 
 def read_batch(home: Home, task: str, batch_id: str) -> BatchRecord | None:
     path = _path(home, task, batch_id)
-    return _parse(path) if path.exists() else None
+    if path.exists():
+        return _parse(path)
+    made = (c.batch for c in read_corrections(home, task) if c.batch is not None)
+    return next((record for record in made if record.batch_id == batch_id), None)
 
 
 def read_batches(home: Home, task: str) -> list[BatchRecord]:
-    """All batches of a task, oldest first. Raises IntegrityError that names a damaged record."""
-    records = [_parse(path) for path in home.batches(task).glob("*.json")]
-    return sorted(records, key=lambda record: (record.ingested_at, record.batch_id))
+    """All batches of a task, superseded ones too, in the order of what they deliver: oldest first, a replacement
+    where the batch stood that it replaces, a readmission just before the batch whose lines it took.
+
+    So a correction of old rows is never the newest batch. Raises IntegrityError that names a damaged record.
+    """
+    made = [c.batch for c in read_corrections(home, task) if c.batch is not None]
+    records = [*(_parse(path) for path in home.batches(task).glob("*.json")), *made]
+    by_id = {record.batch_id: record for record in records}
+    return sorted(records, key=lambda record: _place(record, by_id))
 
 
 def count_accounting(home: Home, task: str, kind: Kind | None = None) -> Accounting:
     """Totals over the batches of a task, of one kind or of both."""
+    corrections = read_corrections(home, task)
     records = [r for r in read_batches(home, task) if kind in (None, r.kind)]
+    replaced = superseded(corrections)
+    total = Account()
+    for record in records:
+        total = total.plus(account_of(record, corrections))
     return Accounting(
-        n_batches=len(records),
-        n_read=sum(r.n_read for r in records),
-        n_accepted=sum(r.n_accepted for r in records),
-        n_quarantined=sum(r.n_quarantined for r in records),
-        n_duplicate=sum(r.n_duplicate for r in records),
+        n_batches=sum(record.batch_id not in replaced for record in records),
+        **total.model_dump(),
+        n_superseded=sum(c.n_superseded for c in corrections if _is_of(c, kind)),
     )
+
+
+def _is_of(correction: Correction, kind: Kind | None) -> bool:
+    return kind is None or (correction.batch is not None and correction.batch.kind == kind)
+
+
+def _place(record: BatchRecord, by_id: dict[str, BatchRecord]) -> tuple[datetime, str, int, datetime, str]:
+    """Moment and id of the first batch in the line of replacements, 0 before and 1 at its place, own moment and id."""
+    root, at_place = record, 1
+    while (before := by_id.get(root.supersedes or root.readmits or "")) is not None:
+        at_place = 0 if root.readmits else at_place
+        root = before
+    return root.ingested_at, root.batch_id, at_place, record.ingested_at, record.batch_id
 
 
 def _path(home: Home, task: str, batch_id: str) -> Path:

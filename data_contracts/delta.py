@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,6 +31,8 @@ CONFIGURATION: dict[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.enableExpiredLogCleanup": "false",
 }
+STATISTICS = ("interaction_id", "occurred_at", "observed_at")  # columns whose least and greatest value a reader may ask
+SAMPLE = 2000  # rows that decide how the columns of a file are encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,42 +104,58 @@ def widen_table(dt: DeltaTable, schema: pa.Schema) -> None:
         dt.alter.add_columns(fields)
 
 
-def write_files(root: Path, rows: pa.Table, *, partition_by: str | None, stem: str) -> list[DataFile]:
+def write_files(
+    root: Path, rows: pa.Table | pa.RecordBatchReader, *, partition_by: str | None, stem: str
+) -> list[DataFile]:
     """Write `rows` as one Parquet file per partition value, in the order of the rows; not yet in the table."""
-    if partition_by is None:
-        return [_write_file(root, rows, f"{stem}.parquet", None)]
-    values = pc.unique(rows[partition_by]).sort().to_pylist()
-    files = []
-    for value in values:
-        part = rows if len(values) == 1 else rows.filter(pc.equal(rows[partition_by], pa.scalar(value)))
-        name = f"{partition_by}={value.isoformat()}/{stem}.parquet"
-        files.append(_write_file(root, part.drop_columns([partition_by]), name, value))
-    return files
+    batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+    files: dict[date | None, _ParquetFile] = {}
+    for batch in batches:
+        for value, part in _partitions(batch, partition_by):
+            if value not in files:
+                files[value] = _ParquetFile(part)
+            files[value].write(part)
+    folders = {value: "" if value is None else f"{partition_by}={value}/" for value in sorted(files, key=str)}
+    return [files[value].finish(root, f"{folder}{stem}.parquet", value) for value, folder in folders.items()]
 
 
-def commit_files(dt: DeltaTable, files: list[DataFile], *, partition_by: str | None, batch_id: str) -> int:
-    """Append the files in one commit that carries the batch as its transaction; returns the new version.
+def commit_files(
+    dt: DeltaTable, files: Sequence[DataFile], *, partition_by: str | None, batch_id: str, gone: Sequence[DataFile] = ()
+) -> int:
+    """Append the files, and take `gone` out, in one commit that carries the batch as its transaction; returns the
+    new version.
 
-    `dt` must be the object that was asked for the batch: Delta then refuses a second commit of it.
+    `dt` must be the object that was asked for the batch: Delta then refuses a second commit of it. Files that are
+    taken out stay on disk for the older versions.
     """
     from deltalake import CommitProperties, Transaction
-    from deltalake.transaction import AddAction
+    from deltalake.transaction import AddAction, RemoveAction
 
     now = int(time.time() * 1000)  # provenance in Delta's own log; nothing reads it
-    actions = [
+    added = [
         AddAction(
             path=file.path,
             size=file.size,
-            partition_values={partition_by: file.partition.isoformat()} if partition_by and file.partition else {},
+            partition_values=_partition_values(file, partition_by),
             modification_time=now,
             data_change=True,
             stats=json.dumps({"numRecords": file.n_rows}),
         )
         for file in files
     ]
+    removed = [
+        RemoveAction(
+            path=file.path,
+            data_change=True,
+            deletion_timestamp=now,
+            size=file.size,
+            partition_values=_partition_values(file, partition_by),
+        )
+        for file in gone
+    ]
     transaction = Transaction(batch_id, dt.version() + 1)
     dt.create_write_transaction(
-        actions,
+        [*removed, *added],
         mode="append",
         schema=dt.schema(),
         partition_by=[partition_by] if partition_by else None,
@@ -144,12 +165,55 @@ def commit_files(dt: DeltaTable, files: list[DataFile], *, partition_by: str | N
     return int(dt.version())
 
 
-def _write_file(root: Path, rows: pa.Table, name: str, partition: date | None) -> DataFile:
-    sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
-    data = sink.getvalue()
-    write_atomic(root / name, data)
-    return DataFile(name, rows.num_rows, data.size, partition)
+def _partition_values(file: DataFile, partition_by: str | None) -> dict[str, str | None]:
+    return {partition_by: file.partition.isoformat()} if partition_by and file.partition else {}
+
+
+def _partitions(batch: pa.RecordBatch, partition_by: str | None) -> Iterator[tuple[date | None, pa.RecordBatch]]:
+    """The rows of each value; a batch of one value, as logs in order of time have it, is not copied."""
+    if partition_by is None:
+        yield None, batch
+        return
+    values = batch[partition_by].dictionary_encode()
+    order = values.indices.to_numpy()
+    if len(values.dictionary) > 1:
+        batch, order = batch.take(pc.array_sort_indices(values.indices)), np.sort(order)
+    bounds = np.searchsorted(order, np.arange(len(values.dictionary) + 1))
+    for value, (first, last) in zip(values.dictionary.to_pylist(), pairwise(bounds.tolist()), strict=True):
+        yield value, batch.slice(first, last - first).drop_columns([partition_by])
+
+
+class _ParquetFile:
+    """One file under way, in memory; its first rows decide how its columns are encoded."""
+
+    def __init__(self, rows: pa.RecordBatch) -> None:
+        self._sink = pa.BufferOutputStream()
+        self._n_rows = 0
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            rows.schema,
+            compression="zstd",
+            write_page_checksum=True,
+            use_dictionary=_repetitive(rows),
+            write_statistics=[name for name in STATISTICS if name in rows.schema.names],
+        )
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        self._writer.write_batch(rows)
+        self._n_rows += rows.num_rows
+
+    def finish(self, root: Path, name: str, partition: date | None) -> DataFile:
+        self._writer.close()
+        data = self._sink.getvalue()
+        write_atomic(root / name, data)
+        return DataFile(name, self._n_rows, data.size, partition)
+
+
+def _repetitive(rows: pa.RecordBatch) -> list[str]:
+    """Columns worth a dictionary: half of a sample's values or more are repetitions. A vain try costs as much again."""
+    sample = rows.slice(0, SAMPLE)
+    flat = [f.name for f in rows.schema if not pa.types.is_nested(f.type) and not pa.types.is_boolean(f.type)]
+    return [name for name in flat if 2 * pc.count_distinct(sample[name]).as_py() <= sample.num_rows]
 
 
 def _same(a: pa.DataType, b: pa.DataType) -> bool:

@@ -45,6 +45,18 @@ class Home:
         """One JSON record per ingested batch."""
         return self._task("batches", task)
 
+    def corrections(self, task: str) -> Path:
+        """Append-only chain of what happened to batches later: readmitted, superseded, erased."""
+        return self._task("corrections", task)
+
+    def erasures(self, task: str) -> Path:
+        """Salted hashes of what was erased, and the append-only history of erasures."""
+        return self._task("erasures", task)
+
+    def contracts(self, task: str) -> Path:
+        """Every contract that rows were accepted under, one file per SHA-256."""
+        return self._task("contracts", task)
+
     def snapshots(self, task: str) -> Path:
         return self._task("snapshots", task)
 

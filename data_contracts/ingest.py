@@ -10,12 +10,16 @@ import fcntl
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import mkdtemp
 
 from data_contracts.acceptance import judge, standard_of
+from data_contracts.amendments.quarantined_lines import csv_header
+from data_contracts.amendments.supersession import Replacement, find_batch, replace_batch, require_in_force
+from data_contracts.amendments.table_changes import finish_correction
+from data_contracts.amendments.tombstones import read_tombstones
 from data_contracts.batch_commit import Batch, SourceFile, commit_batch
 from data_contracts.batches import (
     Accounting,
@@ -54,6 +58,8 @@ class IngestResult:
     already_ingested: bool
     files: tuple[FileRecord, ...]
     reasons: dict[str, int]
+    n_erased: int = 0  # lines of erased units: refused, and kept nowhere
+    supersedes: str | None = None  # the batch that this one replaced
 
 
 def ingest(
@@ -67,36 +73,47 @@ def ingest(
     channels: tuple[str, ...] = ("reward",),
     now: datetime,
     progress: Progress | None = None,
+    replacement: Replacement | None = None,
 ) -> IngestResult:
     """Ingest the files `paths` as one batch, exactly once; `progress` is told each number of lines just read.
 
     `channels`: those an outcome may name; the first is the channel of outcomes that name none.
 
-    A file that an earlier batch of the same kind held is not parsed again: its lines are duplicates.
+    A file that an earlier batch of the same kind held is not parsed again: its lines are duplicates. With
+    `replacement` every file is parsed, and its rows take the place of those of another batch.
     Raises InputError when a file cannot be read as a whole (nothing of the batch is kept), Busy when another ingest
-    of the task is under way, StoreError when the batch was begun under another contract.
+    of the task is under way, StoreError when the batch was begun under another contract, UsageError when the batch
+    that is to be replaced is not there.
     """
     if not paths:
         raise UsageError(
             "no files to ingest: expected one path or more, got none. Name a file, or a glob that matches."
         )
-    with _scratch(home, task) as scratch:
+    with ingest_lock(home, task) as scratch:
         files = tuple(_source_file(Path(path)) for path in paths)
-        batch_id = batch_id_of(kind, [file.sha256 for file in files])
+        replaced = None if replacement is None else find_batch(home, task, replacement.batch_id, kind=kind)
+        supersedes = None if replaced is None else replaced.batch_id
+        batch_id = batch_id_of(kind, [file.sha256 for file in files], supersedes=supersedes)
         record = read_batch(home, task, batch_id)
         if record is not None:
             return _again(record, table_version(home, task, kind))
         standard = standard_of(contract, kind, actions=actions, channels=channels, batch_id=batch_id)
-        batch = Batch(home, task, contract, kind, now, files, batch_id, standard)
+        standard = replace(standard, erased=read_tombstones(home, task))
+        batch = Batch(home, task, contract, kind, now, files, batch_id, standard, supersedes)
+        if replaced is not None:
+            require_in_force(home, task, replaced)
         with Staging(scratch, standard.schema) as staging:
             read, n_skipped = _stage(batch, staging, progress or (lambda n: None))
-        return _result(commit_batch(batch, staging, files=read, n_skipped=n_skipped, scratch=scratch))
+        if replacement is None or replaced is None:
+            return _result(commit_batch(batch, staging, files=read, n_skipped=n_skipped, scratch=scratch))
+        why = replace(replacement, batch_id=replaced.batch_id)
+        return _result(replace_batch(batch, staging, why, files=read, scratch=scratch))
 
 
 def _source_file(path: Path) -> SourceFile:
     try:
         status = path.stat()
-        return SourceFile(path, sha256_file(path), status.st_mtime_ns, status.st_size)
+        return SourceFile(path, sha256_file(path), status.st_mtime_ns, status.st_size, csv_header(path))
     except OSError as error:
         raise InputError(
             f"unreadable file {path}: expected a log file, got {error}. Check the path and its permissions.",
@@ -106,7 +123,7 @@ def _source_file(path: Path) -> SourceFile:
 
 def _stage(batch: Batch, staging: Staging, progress: Progress) -> tuple[tuple[FileRecord, ...], int]:
     """Parse and judge every file that is new; returns what was read, and how many lines of it were skipped."""
-    known = {f.sha256: f.n_read for r in read_batches(batch.home, batch.task) if r.kind == batch.kind for f in r.files}
+    known = _known_files(batch)
     read: list[FileRecord] = []
     n_skipped = 0
     for number, file in enumerate(batch.files):
@@ -117,6 +134,14 @@ def _stage(batch: Batch, staging: Staging, progress: Progress) -> tuple[tuple[Fi
             known[file.sha256] = _stage_file(batch, number, staging, progress)
         read.append(FileRecord(file.path.name, file.sha256, known[file.sha256]))
     return tuple(read), n_skipped
+
+
+def _known_files(batch: Batch) -> dict[str, int]:
+    """SHA-256 -> lines of files that need not be parsed again; a replacement is judged without regard to others."""
+    if batch.supersedes is not None:
+        return {}
+    records = [r for r in read_batches(batch.home, batch.task) if r.kind == batch.kind]
+    return {file.sha256: file.n_read for record in records for file in record.files}
 
 
 def _stage_file(batch: Batch, number: int, staging: Staging, progress: Progress) -> int:
@@ -153,6 +178,8 @@ def _result(record: BatchRecord) -> IngestResult:
         already_ingested=False,
         files=record.files,
         reasons=record.reasons,
+        n_erased=record.n_erased,
+        supersedes=record.supersedes,
     )
 
 
@@ -168,12 +195,13 @@ def _again(record: BatchRecord, version: int | None) -> IngestResult:
         already_ingested=True,
         files=record.files,
         reasons={},
+        supersedes=record.supersedes,
     )
 
 
 @contextmanager
-def _scratch(home: Home, task: str) -> Iterator[Path]:
-    """A working folder of the only ingest of this task; what a killed one left is removed."""
+def ingest_lock(home: Home, task: str) -> Iterator[Path]:
+    """A working folder of the only writer of this task's tables; what a killed one left is removed, or finished."""
     folder = home.batches(task)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".ingest.lock").open("w") as stream:
@@ -187,6 +215,7 @@ def _scratch(home: Home, task: str) -> Iterator[Path]:
         for left in folder.glob(f"{SCRATCH}*"):
             if left.is_dir():
                 shutil.rmtree(left)
+        finish_correction(home, task)
         scratch = Path(mkdtemp(prefix=SCRATCH, dir=folder))
         try:
             yield scratch

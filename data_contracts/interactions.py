@@ -56,6 +56,7 @@ QUARANTINE: Final[dict[str, pa.DataType]] = {
     "raw": pa.binary(),  # the bytes as they came (a Parquet row as JSON)
     "reason": pa.string(),
     "quarantined_at": TIMESTAMP,
+    "header": pa.binary(),  # first line of a CSV file, without which a line of it says nothing; else null
 }
 
 # logicalType of an ODCS property -> type in the store

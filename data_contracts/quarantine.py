@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from data_contracts.home import Home
 from data_contracts.store import read_quarantine
 
+SHOWN = 2_000  # bytes of a line that are printed
 _WHAT = (  # beginnings of reasons that are not about one column's value
     "blank line",
     "invalid UTF-8",
@@ -25,6 +26,8 @@ _WHAT = (  # beginnings of reasons that are not about one column's value
     "broken record",
     "wrong number of fields",
     "conflicting payload",
+    "no header kept",
+    "unreadable file",
 )
 _VALUE = re.compile(r"(?P<column>\S+) .*: expected (?P<rule>.*)", re.DOTALL)
 
@@ -50,9 +53,33 @@ def summarize(home: Home, task: str) -> list[tuple[str, int]]:
 
 def list_rows(home: Home, task: str, limit: int = 20, *, batch_id: str | None = None) -> pa.Table:
     """The first `limit` quarantined lines (of one batch), newest batch first, in order of file and line."""
-    rows = read_quarantine(home, task)
-    if batch_id is not None:
-        rows = rows.filter(pc.equal(rows["batch_id"], batch_id))
-    return rows.sort_by([("quarantined_at", "descending"), ("file", "ascending"), ("line", "ascending")]).slice(
-        0, limit
-    )
+    return in_order(select_rows(read_quarantine(home, task), batch=batch_id)).slice(0, limit)
+
+
+def in_order(lines: pa.Table) -> pa.Table:
+    """Newest batch first, then by file and line."""
+    return lines.sort_by([("quarantined_at", "descending"), ("file", "ascending"), ("line", "ascending")])
+
+
+def select_rows(lines: pa.Table, *, reason: str | None = None, batch: str | None = None) -> pa.Table:
+    """The lines whose reason class begins with `reason`, of the batch whose id begins with `batch` (None: any)."""
+    if batch is not None:
+        lines = lines.filter(pc.starts_with(lines["batch_id"], batch))
+    if reason is not None:
+        wanted = [reason_class(why).startswith(reason) for why in lines["reason"].to_pylist()]
+        lines = lines.filter(pa.array(wanted, pa.bool_()))
+    return lines
+
+
+def count_by(lines: pa.Table, column: str) -> dict[str, int]:
+    """Value of `column` (`batch_id`, `file`, `kind`) -> lines, most frequent first."""
+    counts = Counter(lines[column].to_pylist())
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def printable(raw: bytes, limit: int = SHOWN) -> str:
+    """Raw bytes as one line of text that cannot steer a terminal, and loses nothing: what is not printable is
+    escaped; beyond `limit` characters it says how many bytes the line has."""
+    text = raw[:limit].decode("utf-8", "backslashreplace").replace("\\", "\\\\")
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(raw) <= limit else f"{shown}… ({len(raw):,} bytes)"

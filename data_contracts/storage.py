@@ -6,6 +6,7 @@ temporary file in the same folder, are synced, and appear under their name by re
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 from data_contracts.errors import IntegrityError
 
 GENESIS = "0" * 64  # "previous" of the first entry of a chain
+CHAIN_FIELDS = frozenset({"index", "previous", "seal"})  # of the chain, beside the fields of an entry
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -101,6 +103,9 @@ def read_chain(folder: Path) -> list[dict[str, Any]]:
     Raises IntegrityError when an entry is missing or changed: `previous` is the hash of its predecessor's file,
     `seal` that of its own content, which keeps the newest entry. Caveat: the newest entry can be removed unseen.
     """
+    rewritten = _rewritten(folder)
+    if rewritten.is_dir():  # its replacement is decided, and takes its place when somebody appends
+        folder = rewritten
     entries: list[dict[str, Any]] = []
     previous = GENESIS
     for index, path in enumerate(_chain_files(folder), start=1):
@@ -128,13 +133,73 @@ def append_chain(folder: Path, build: Callable[[list[dict[str, Any]]], dict[str,
     """
     folder.mkdir(parents=True, exist_ok=True)
     while True:
+        with _chain_lock(folder, fcntl.LOCK_SH):
+            finished = not _rewritten(folder).is_dir()
+            if finished:
+                entries = read_chain(folder)
+                index = len(entries) + 1
+                previous = sha256_bytes((folder / _entry_name(index - 1)).read_bytes()) if entries else GENESIS
+                entry = _sealed(build(entries), index, previous)
+                if create_exclusive(folder / _entry_name(index), canonical_json(entry)):
+                    return entry
+        if not finished:
+            with _chain_lock(folder, fcntl.LOCK_EX):
+                _finish_rewrite(folder)
+
+
+def rewrite_chain(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> tuple[str, str] | None:
+    """Replace every entry's own fields by `change` of them and seal the chain anew: for an erasure, nothing else.
+
+    Readers see the old chain or the new one, also after a crash. Returns the hashes of the last entry before and
+    after; None when `change` changed nothing.
+    """
+    if not folder.is_dir():
+        return None
+    with _chain_lock(folder, fcntl.LOCK_EX):
+        _finish_rewrite(folder)
         entries = read_chain(folder)
-        index = len(entries) + 1
-        previous = sha256_bytes((folder / _entry_name(index - 1)).read_bytes()) if entries else GENESIS
-        entry = {**build(entries), "index": index, "previous": previous}
-        entry["seal"] = _seal(entry)
-        if create_exclusive(folder / _entry_name(index), canonical_json(entry)):
-            return entry
+        fields = [{name: v for name, v in entry.items() if name not in CHAIN_FIELDS} for entry in entries]
+        changed = [change(entry) for entry in fields]
+        if changed == fields:
+            return None
+        before = sha256_bytes((folder / _entry_name(len(entries))).read_bytes())
+        with build_folder(_rewritten(folder)) as new:
+            previous = GENESIS
+            for index, entry in enumerate(changed, start=1):
+                data = canonical_json(_sealed(entry, index, previous))
+                (new / _entry_name(index)).write_bytes(data)
+                previous = sha256_bytes(data)
+        _finish_rewrite(folder)
+        return before, previous
+
+
+def _finish_rewrite(folder: Path) -> None:
+    """Put a rewritten chain in the place of the old one; the caller keeps others from appending."""
+    rewritten = _rewritten(folder)
+    if not rewritten.is_dir():
+        return
+    for path in _chain_files(rewritten):
+        write_atomic(folder / path.name, path.read_bytes())
+    done = rewritten.with_name(f".tmp-{secrets.token_hex(8)}")
+    os.rename(rewritten, done)
+    shutil.rmtree(done)
+
+
+def _rewritten(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.rewritten")
+
+
+@contextmanager
+def _chain_lock(folder: Path, mode: int) -> Iterator[None]:
+    """Appending is free to all (the first one wins); rewriting waits until nobody appends."""
+    with folder.with_name(f".{folder.name}.lock").open("w") as stream:
+        fcntl.flock(stream, mode)
+        yield
+
+
+def _sealed(fields: dict[str, Any], index: int, previous: str) -> dict[str, Any]:
+    entry = {**fields, "index": index, "previous": previous}
+    return {**entry, "seal": _seal(entry)}
 
 
 def _seal(entry: dict[str, Any]) -> str:

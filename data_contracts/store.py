@@ -6,12 +6,15 @@ record. Files are found through the Delta log, never by a glob, which would find
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_contracts.amendments.corrections import Correction, account_of, read_corrections, read_pending
 from data_contracts.batches import BatchRecord, read_batches
 from data_contracts.delta import (
     DataFile,
@@ -26,8 +29,13 @@ from data_contracts.delta import (
 from data_contracts.errors import IntegrityError, StoreError
 from data_contracts.home import Home
 from data_contracts.interactions import ADDED, RESERVED, interaction_schema, outcome_schema, quarantine_schema
-from data_contracts.storage import sha256_bytes
+from data_contracts.storage import sha256_bytes, sha256_file
 
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+BATCH_ID_LENGTH = 64  # hexadecimal digits
+CHUNK_ROWS = 262_144  # rows that are read at a time by whoever does not hold them all
 PARTITION: dict[str, str | None] = {"interactions": "day", "outcomes": "day", "quarantine": None}
 
 
@@ -36,15 +44,54 @@ def read_interactions(home: Home, task: str, *, version: int | None = None) -> p
 
     Raises StoreError when nothing was accepted yet, IntegrityError when a file is not as it was written.
     """
-    dt = open_table(home.table(task, "interactions"), version)
-    own = {} if dt is None else {f.name: f.type for f in table_schema(dt) if f.name not in {**RESERVED, **ADDED}}
-    rows = _read(home, task, "interactions", interaction_schema(own), version)
+    rows = _read(home, task, "interactions", interaction_table_schema(home, task, version), version)
     if not rows.num_rows:
         raise StoreError(
             f"no interactions in task {task}: expected at least one accepted row, got none. "
             f"`sluice ingest {task} --from PATH` first."
         )
     return rows
+
+
+def read_chunks(
+    home: Home, task: str, *, columns: Sequence[str], files: Sequence[Path] | None = None, rows: int = CHUNK_ROWS
+) -> Iterator[pa.Table]:
+    """The newest version's interactions with `columns` only, at most `rows` at a time, by day.
+
+    `files`: what `checked_files` gave; None: they are checked first. Raises as read_interactions.
+    """
+    schema = interaction_table_schema(home, task)
+    wanted = pa.schema([schema.field(name) for name in columns])
+    for path in checked_files(home, task) if files is None else files:
+        days = pa.scalar(date.fromisoformat(path.parent.name.partition("=")[2]), pa.date32())
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+            have = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(rows, columns=have, use_threads=False):
+                cells = {name: batch[name] for name in have}
+                cells |= {"day": pa.repeat(days, batch.num_rows)} if "day" in columns else {}
+                arrays = [
+                    cells[f.name].cast(f.type) if f.name in cells else pa.nulls(batch.num_rows, f.type) for f in wanted
+                ]
+                yield pa.table(arrays, schema=wanted)
+
+
+def checked_files(home: Home, task: str) -> list[Path]:
+    """Live files of the newest version's interactions, in order of day; each has the bytes that its batch recorded.
+
+    Raises IntegrityError that names the first that has not.
+    """
+    root, recorded = home.table(task, "interactions"), recorded_hashes(home, task, "interactions")
+    live = [file.path for file in _live(home, task, "interactions")]
+    for path in live:
+        _check_hash(root / path, recorded.get(path))
+    return [root / path for path in live]
+
+
+def interaction_table_schema(home: Home, task: str, version: int | None = None) -> pa.Schema:
+    """Columns of the task's interactions at a version of the table (default: the newest)."""
+    dt = open_table(home.table(task, "interactions"), version)
+    own = {} if dt is None else {f.name: f.type for f in table_schema(dt) if f.name not in {**RESERVED, **ADDED}}
+    return interaction_schema(own)
 
 
 def read_outcomes(home: Home, task: str, *, version: int | None = None) -> pa.Table:
@@ -80,14 +127,44 @@ def append(home: Home, task: str, table: str, rows: pa.Table | Iterable[pa.Table
         return int(dt.version())
     files: list[DataFile] = []
     for number, chunk in enumerate([rows] if isinstance(rows, pa.Table) else rows):
-        if dt is None:
-            dt = create_table(root, chunk.schema, partition_by=partition_by)
         if number == 0:
-            widen_table(dt, chunk.schema)
+            dt = prepare_table(home, task, table, chunk.schema)
         files += write_files(root, chunk, partition_by=partition_by, stem=f"{batch_id}-{number}")
     if dt is None or not files:
         raise StoreError(f"nothing to append to table {table} of task {task}: expected at least one row, got none.")
     return commit_files(dt, files, partition_by=partition_by, batch_id=batch_id)
+
+
+def prepare_table(home: Home, task: str, table: str, schema: pa.Schema) -> DeltaTable:
+    """The table, made or widened so that rows of `schema` fit."""
+    dt = open_table(home.table(task, table))
+    if dt is None:
+        return create_table(home.table(task, table), schema, partition_by=PARTITION[table])
+    widen_table(dt, schema)
+    return dt
+
+
+def live_data_files(home: Home, task: str, table: str) -> list[DataFile]:
+    """Live files of the newest version, in order of path."""
+    return _live(home, task, table)
+
+
+def recorded_hashes(home: Home, task: str, table: str) -> dict[str, str]:
+    """Path -> SHA-256 of every file that was ever in the table."""
+    written = [record.table_files for record in read_batches(home, task)]
+    written += [correction.added_files for correction in read_corrections(home, task)]
+    return {path: sha for files in written for path, sha in files.get(table, {}).items()}
+
+
+def read_data_file(path: Path, expected_sha256: str | None) -> pa.Table:
+    """The rows of one file of a table as it stands (the partition's column is not in it). Raises IntegrityError."""
+    data = _checked_bytes(path, expected_sha256)
+    return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+
+
+def batch_of(path: str) -> str:
+    """Id of the batch whose rows a file of a table holds: every name begins with it."""
+    return Path(path).name[:BATCH_ID_LENGTH]
 
 
 def batch_files(home: Home, task: str, table: str, batch_id: str) -> tuple[int, dict[str, str]]:
@@ -100,25 +177,29 @@ def batch_files(home: Home, task: str, table: str, batch_id: str) -> tuple[int, 
 def verify_tables(home: Home, task: str) -> list[str]:
     """Problems of a task's stored rows, each naming its file; empty when every byte and count is as recorded."""
     try:
-        records = read_batches(home, task)
+        records, corrections = read_batches(home, task), read_corrections(home, task)
         live = {table: {file.path: file for file in _live(home, task, table)} for table in PARTITION}
     except StoreError as error:  # a damaged record, or a table whose log cannot be read
         return [str(error)]
-    problems = [problem for record in records for problem in _unbalanced(home, task, record, live)]
+    problems = [problem for record in records for problem in _unbalanced(home, task, record, corrections, live)]
+    known = {record.batch_id for record in records}
     for table, files in live.items():
-        root, recorded = home.table(task, table), _recorded(records, table)
+        root, recorded = home.table(task, table), recorded_hashes(home, task, table)
+        gone = {path for correction in corrections for path in correction.removed_files.get(table, ())}
         for path in files:
             try:
                 _checked_bytes(root / path, recorded.get(path))
             except IntegrityError as error:
                 problems.append(str(error))
-            if path not in recorded:
+            if path not in recorded or batch_of(path) not in known:
                 problems.append(
                     f"unfinished batch in {root / path}: expected a batch record with its hash, got none. "
                     "Ingest the same files again."
                 )
-        lost = sorted(recorded.keys() - files.keys())
+        lost = sorted(recorded.keys() - gone - files.keys())
         problems += [f"lost file {root / path}: expected it in the table's log, got nothing." for path in lost]
+        back = sorted(gone & files.keys())
+        problems += [f"unexpected file {root / path}: expected a correction to have removed it." for path in back]
     return problems
 
 
@@ -126,17 +207,30 @@ def _read(home: Home, task: str, table: str, schema: pa.Schema, version: int | N
     files = _live(home, task, table, version)
     if not files:
         return schema.empty_table()
-    root, recorded = home.table(task, table), _recorded(read_batches(home, task), table)
+    root, recorded = home.table(task, table), recorded_hashes(home, task, table)
+    if version is not None:
+        _require_kept(home, task, table, files, version)
     return pa.concat_tables([_read_file(root, file, recorded.get(file.path), schema) for file in files])
 
 
 def _live(home: Home, task: str, table: str, version: int | None = None) -> list[DataFile]:
+    """Files of a version; those of the newest as a pending correction leaves them."""
+    pending = read_pending(home, task) if version is None else None
     dt = open_table(home.table(task, table), version)
-    return [] if dt is None else live_files(dt)
+    files = [] if dt is None else live_files(dt)
+    return files if pending is None else pending.applied(table, files)
 
 
-def _recorded(records: list[BatchRecord], table: str) -> dict[str, str]:
-    return {path: sha for record in records for path, sha in record.table_files.get(table, {}).items()}
+def _require_kept(home: Home, task: str, table: str, files: Sequence[DataFile], version: int) -> None:
+    """Raises StoreError when an erasure has removed a file of this version for good."""
+    root = home.table(task, table)
+    n_missing = sum(not (root / file.path).exists() for file in files)
+    if n_missing and home.erasures(task).exists():
+        raise StoreError(
+            f"version {version} of table {table} of task {task} cannot be read: expected all its files, got "
+            f"{n_missing} that an erasure removed. Read the newest version; older ones end at the erasure.",
+            version=version,
+        )
 
 
 def _read_file(root: Path, file: DataFile, expected_sha256: str | None, schema: pa.Schema) -> pa.Table:
@@ -157,21 +251,35 @@ def _checked_bytes(path: Path, expected_sha256: str | None) -> bytes:
     except OSError as error:
         raise IntegrityError(f"missing file {path}: {error}. Restore it from a backup.", path=str(path)) from error
     if expected_sha256 is not None and sha256_bytes(data) != expected_sha256:
-        raise IntegrityError(
-            f"changed bytes in {path}: expected SHA-256 {expected_sha256[:12]}…, got {sha256_bytes(data)[:12]}…. "
-            "Restore it from a backup.",
-            path=str(path),
-        )
+        raise _changed(path, expected_sha256, sha256_bytes(data))
     return data
 
 
-def _unbalanced(home: Home, task: str, record: BatchRecord, live: dict[str, dict[str, DataFile]]) -> list[str]:
-    """Counts of a batch record that disagree with each other, or with the rows of the files that it names."""
-    wrong = []
-    if record.n_read != record.n_accepted + record.n_quarantined + record.n_duplicate:
-        wrong.append(f"{record.n_read} lines in all, got another sum")
-    for table, stated in ((record.kind, record.n_accepted), ("quarantine", record.n_quarantined)):
-        n_rows = sum(live[table][path].n_rows for path in record.table_files.get(table, {}) if path in live[table])
+def _check_hash(path: Path, expected_sha256: str | None) -> None:
+    """The same as _checked_bytes, for whoever does not want the bytes."""
+    try:
+        found = sha256_file(path)
+    except OSError as error:
+        raise IntegrityError(f"missing file {path}: {error}. Restore it from a backup.", path=str(path)) from error
+    if expected_sha256 is not None and found != expected_sha256:
+        raise _changed(path, expected_sha256, found)
+
+
+def _changed(path: Path, expected: str, found: str) -> IntegrityError:
+    return IntegrityError(
+        f"changed bytes in {path}: expected SHA-256 {expected[:12]}…, got {found[:12]}…. Restore it from a backup.",
+        path=str(path),
+    )
+
+
+def _unbalanced(
+    home: Home, task: str, record: BatchRecord, corrections: list[Correction], live: dict[str, dict[str, DataFile]]
+) -> list[str]:
+    """Counts of a batch that disagree with each other, or with the rows it has in the tables."""
+    account = account_of(record, corrections)
+    wrong = [] if account.balanced else [f"{account.n_read} lines in all, got another sum"]
+    for table, stated in ((record.kind, account.n_accepted), ("quarantine", account.n_quarantined)):
+        n_rows = sum(file.n_rows for path, file in live[table].items() if batch_of(path) == record.batch_id)
         if n_rows != stated:
             wrong.append(f"{stated} rows in {table}, got {n_rows}")
     path = home.batches(task) / f"{record.batch_id}.json"

@@ -1,0 +1,1 @@
+"""What changes rows that were accepted or refused before: readmission, supersession, erasure."""
