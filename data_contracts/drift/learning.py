@@ -18,6 +18,7 @@ WINSOR: Final = (0.005, 0.995)  # quantiles of the reference: one wild value mov
 MAXIMUM_VALUES: Final = 20  # of a text column that are watched one by one
 MAXIMUM_ACTIONS: Final = 50
 MAXIMUM_PAIRED: Final = 20  # columns; 190 products
+SAME: Final = 1e-6  # relative difference of propensities that are equal
 
 
 def learn_monitors(rows: Rows, columns: tuple[Column, ...], *, reward_may_be_missing: bool) -> tuple[Block, ...]:
@@ -28,12 +29,12 @@ def learn_monitors(rows: Rows, columns: tuple[Column, ...], *, reward_may_be_mis
     requires rewards in the row makes impossible.
     """
     optional = [c.name for c in columns if not c.required and c.logical_type != "timestamp"]
-    if reward_may_be_missing:
-        optional.append("reward")
     versions = [v for v in pc.unique(rows.text["policy_version"]).to_pylist() if v is not None]
     means = [m for c in columns if c.name in rows.numbers for m in _mean(rows, c.name, kind="mean", version=None)]
     blocks: list[Block] = [*means]
     blocks += [Missing(name) for name in optional]
+    if reward_may_be_missing:
+        blocks.append(Missing("reward", kind="pipeline"))
     blocks += [_shares(rows, c.name, "category", None, MAXIMUM_VALUES) for c in columns if c.name in rows.text]
     blocks += _pairs(rows, [m for m in means if isinstance(m, Mean)])
     for version in sorted(versions):
@@ -41,6 +42,20 @@ def learn_monitors(rows: Rows, columns: tuple[Column, ...], *, reward_may_be_mis
         blocks.append(_shares(rows, "action", "action", version, MAXIMUM_ACTIONS))
         blocks += _mean(rows, WEIGHT, kind="weight", version=version)
     return tuple(b for b in blocks if b.names)
+
+
+def policies_read_covariates(rows: Rows) -> bool:
+    """Whether some version took an action with one propensity here and another there: it looks at the observation."""
+    weight = rows.numbers[WEIGHT]
+    versions = rows.text["policy_version"].dictionary_encode().indices.fill_null(-1).to_numpy(False)
+    actions = rows.text["action"].dictionary_encode().indices.fill_null(-1).to_numpy(False)
+    known = ~np.isnan(weight)
+    pairs = np.stack([versions[known], actions[known]], axis=1)
+    _, pair = np.unique(pairs, axis=0, return_inverse=True)
+    low, high = np.full(pair.max(initial=-1) + 1, np.inf), np.full(pair.max(initial=-1) + 1, -np.inf)
+    np.minimum.at(low, pair, weight[known])
+    np.maximum.at(high, pair, weight[known])
+    return bool((high > low * (1 + SAME)).any())
 
 
 def _mean(rows: Rows, column: str, *, kind: Kind, version: str | None) -> Iterator[Mean | Departures]:

@@ -21,7 +21,7 @@ from data_contracts.drift.rows import Rows
 LARGEST: Final = 3.0  # standard deviations of a column that enter a product
 
 Floats = NDArray[np.float64]
-Cells = NDArray[np.int64]
+Cells = NDArray[np.integer]
 
 
 class Block(Protocol):
@@ -192,9 +192,13 @@ class Pairs:
     def measure(self, rows: Rows, cells: Cells, n_cells: int) -> tuple[Floats, Floats]:
         order = np.argsort(cells, kind="stable")
         counts = np.bincount(cells, minlength=n_cells)
-        parts = np.split(self.standardised(rows)[order], np.cumsum(counts)[:-1])
+        ends, present = np.cumsum(counts), np.flatnonzero(counts)
+        values = self.standardised(rows)[order]
         upper = np.triu_indices(len(self.columns), 1)
-        sums = np.stack([(part.T @ part)[upper] for part in parts])
+        sums = np.zeros((n_cells, len(upper[0])))
+        for cell in present:
+            part = values[ends[cell] - counts[cell] : ends[cell]]
+            sums[cell] = (part.T @ part)[upper]
         return sums, np.repeat(counts[:, None].astype(np.float64), sums.shape[1], axis=1)
 
     def spread(self, rows: Rows) -> tuple[Floats, Floats]:
@@ -214,10 +218,24 @@ class Measured:
     count: Floats
 
 
-def measure(blocks: tuple[Block, ...], rows: Rows, cells: Cells) -> Measured:
-    """Measure every monitor of `blocks` in every cell; `cells` (n,) numbers them from 0."""
-    n_cells = int(cells.max(initial=-1)) + 1
-    parts = [block.measure(rows, cells, n_cells) for block in blocks]
-    sums = np.concatenate([p[0] for p in parts], axis=1)
-    count = np.concatenate([p[1] for p in parts], axis=1)
-    return Measured(mean=np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0), count=count)
+class Tally:
+    """Sums of every monitor of `blocks` over the rows of each of `n_cells` cells, chunk by chunk."""
+
+    def __init__(self, blocks: tuple[Block, ...], n_cells: int) -> None:
+        self._blocks, self._n_cells = blocks, n_cells
+        n_monitors = sum(len(block.names) for block in blocks)
+        self._sums, self._counts = np.zeros((n_cells, n_monitors)), np.zeros((n_cells, n_monitors))
+
+    def add(self, rows: Rows, cells: Cells) -> None:
+        """`cells` (n,) number the rows' cells from 0; a negative one belongs to none."""
+        if not self._blocks or not (cells >= 0).any():
+            return
+        n = self._n_cells
+        numbered = np.where(cells < 0, n, cells)  # rows of no cell go to one more, which is dropped
+        parts = [block.measure(rows, numbered, n + 1) for block in self._blocks]
+        self._sums += np.concatenate([sums[:n] for sums, _ in parts], axis=1)
+        self._counts += np.concatenate([counts[:n] for _, counts in parts], axis=1)
+
+    def measured(self) -> Measured:
+        mean = np.divide(self._sums, self._counts, out=np.full_like(self._sums, np.nan), where=self._counts > 0)
+        return Measured(mean=mean, count=self._counts)

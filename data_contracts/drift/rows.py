@@ -38,6 +38,13 @@ class Rows:
         return f"Rows(n={self.n}, numbers={list(self.numbers)}, text={list(self.text)})"
 
 
+def columns_read(columns: Iterable[Column], schema: pa.Schema) -> tuple[str, ...]:
+    """What `take_rows` needs of a source with this schema."""
+    observed = [c.name for c in columns if c.logical_type in (*NUMERIC, "string")]
+    names = dict.fromkeys([*observed, "reward", "propensity", "action", "policy_version", MATURED])
+    return tuple(name for name in names if name != MATURED or MATURED in schema.names)
+
+
 def take_rows(table: pa.Table, columns: Iterable[Column], *, n_actions: int) -> Rows:
     """Observation `columns` of `table`, and its reward, action, policy version and importance weight."""
     numbers = {c.name: _floats(table[c.name]) for c in columns if c.logical_type in NUMERIC}
@@ -48,7 +55,7 @@ def take_rows(table: pa.Table, columns: Iterable[Column], *, n_actions: int) -> 
     text |= {name: table[name].combine_chunks() for name in ("action", "policy_version")}
     matured = np.ones(table.num_rows, np.bool_)
     if MATURED in table.column_names:
-        matured = table[MATURED].fill_null(False).to_numpy()
+        matured = np.asarray(table[MATURED].fill_null(False), np.bool_)
     return Rows(table.num_rows, numbers, text, matured)
 
 

@@ -1,62 +1,20 @@
-"""False alarms of clean months, delay of detection, and the level of a batch."""
+"""The level of a batch, and what it is judged by."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from data_contracts.contract import Contract
-from data_contracts.drift.cells import reference_cells
-from data_contracts.drift.check import Walk, check_drift, walk_cells
+from data_contracts.drift.check import check_drift
 from data_contracts.drift.records import DriftResult
 
 World = Callable[..., pa.Table]
-DAYS, ONSET, N = 30, 10, 2000
-
-
-@pytest.fixture
-def walk(world: World, contract: Contract, actions: tuple[str, ...]) -> Callable[..., Walk]:
-    def run(seed: int, tau: float, shift: str = "none", *, n_after: int = DAYS - ONSET) -> Walk:
-        rng = np.random.default_rng(seed)
-        reference = world(rng, first_day=0, n_days=DAYS, n=N, tau=tau)
-        clean = world(rng, first_day=DAYS, n_days=ONSET, n=N, tau=tau)
-        later = world(rng, first_day=DAYS + ONSET, n_days=n_after, n=N, tau=tau, shift=shift)
-        new = pa.concat_tables([clean, later])
-        times = np.asarray(reference["occurred_at"].cast(pa.int64())).astype("datetime64[us]")
-        cells = np.repeat(np.arange(ONSET + n_after), N)
-        return walk_cells(reference, new, reference_cells(times), cells, contract=contract, actions=actions)
-
-    return run
-
-
-@pytest.mark.parametrize("tau", [0.0, 0.05])
-def test_clean_months_raise_no_alarm(walk: Callable[..., Walk], tau: float) -> None:
-    months = [walk(seed, tau) for seed in range(20)]
-    # the budget is 5 % and 20 %: of 20 months, 4 blocks or 9 warnings would have probability < 2 % at the budget
-    assert sum(bool(month.block.alarm.any()) for month in months) <= 3
-    assert sum(bool(month.warn.alarm.any()) for month in months) <= 8
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("tau", [0.0, 0.05])
-def test_clean_months_stay_within_the_budget(walk: Callable[..., Walk], tau: float) -> None:
-    alarms = [bool(walk(1000 + seed, tau).block.alarm.any()) for seed in range(100)]
-    assert np.mean(alarms) <= 0.05
-
-
-@pytest.mark.parametrize("tau", [0.0, 0.05])
-@pytest.mark.parametrize(("shift", "days"), [("mean", 5), ("rotation", 3), ("action", 5)])
-def test_shifts_are_found_in_time(walk: Callable[..., Walk], shift: str, days: int, tau: float) -> None:
-    delays = []
-    for seed in range(5):
-        alarm = np.flatnonzero(walk(seed, tau, shift, n_after=10).block.alarm)
-        delays.append(int(alarm[0]) - ONSET + 1 if len(alarm) else 99)
-    assert min(delays) >= 1
-    assert np.median(delays) <= days
 
 
 @pytest.fixture
@@ -89,6 +47,8 @@ def test_one_shifted_batch_blocks_and_the_clean_one_after_it_does_not(
     assert blocked.statistic >= 600
     assert [m.name for m in blocked.top if m.kind == "pair"]
     assert all("x1" in m.name for m in blocked.top)
+    assert blocked.relevance_needed
+    assert [(a.group, a.since) for a in blocked.alarms] == [("covariates", "2026-01-11")]
     again = check(rows, reference, "clean", "old", "shifted", "clean")
     assert (again.level, again.n_cells) == ("ok", 4)
     assert check(rows, reference, "clean", "old", "shifted", "clean") == again
@@ -108,7 +68,9 @@ def test_a_new_policy_version_is_no_shift_of_actions_or_rewards(
     )
     found = check(same_version, reference, "new", "old", "new")
     assert found.level == "block"
-    assert {m.kind for m in found.top} <= {"action", "reward"}
+    assert {m.kind for m in found.top} == {"action"}
+    assert [(a.group, a.level) for a in found.alarms] == [("action", "block"), ("reward", "warn")]
+    assert not found.relevance_needed
 
 
 def test_missing_values_are_seen(world: World, check: Callable[..., DriftResult]) -> None:
@@ -118,6 +80,7 @@ def test_missing_values_are_seen(world: World, check: Callable[..., DriftResult]
     holes = np.where(np.arange(1000) % 10 == 0, np.nan, new["x6"].to_numpy())
     found = check(new.set_column(new.column_names.index("x6"), "x6", pa.array(holes)), reference, "new", "old", "new")
     assert found.level == "block"
+    assert found.relevance_needed
     assert found.top[0].name == "share without x6"
     assert found.top[0].observed == pytest.approx(0.1)
 
@@ -150,6 +113,7 @@ def test_outcomes_that_never_came_block_once_they_are_due(
         )
         assert result.level == level
     assert result.top[0].name == "share without reward"
+    assert [(a.group, a.level, a.relevance_needed) for a in result.alarms] == [("reward", "block", False)]
 
 
 def test_nothing_to_compare_with_is_said(world: World, check: Callable[..., DriftResult]) -> None:
@@ -176,3 +140,52 @@ def test_no_new_rows(world: World, check: Callable[..., DriftResult]) -> None:
     reference = world(np.random.default_rng(17), first_day=0, n_days=10, batch="old", n=200)
     result = check(reference, reference, "old", "old")
     assert (result.level, result.n_cells) == ("ok", 0)
+
+
+def test_rewards_that_mature_under_a_later_batch_are_judged(
+    world: World, contract: Contract, actions: tuple[str, ...]
+) -> None:
+    # a window of three days; from day 10 on every reward is 0, and the first of them is final on day 13
+    rng = np.random.default_rng(19)
+    window = timedelta(days=3)
+    days = [world(rng, first_day=d, n_days=1, n=2000) for d in range(18)]
+    silent = [d if i < 10 else _without_rewards(d) for i, d in enumerate(days)]
+    reference = _as_of(pa.concat_tables(silent[:10]), 10, window)
+    levels = {}
+    for last in range(10, 18):
+        result = check_drift(
+            _as_of(pa.concat_tables(silent[: last + 1]), last + 1, window),
+            reference,
+            reference_name="reference",
+            contract=contract,
+            actions=actions,
+            batch_order=tuple(f"day {d:03d}" for d in range(last + 1)),
+            newest_batch=f"day {last:03d}",
+            attribution_window=window,
+        )
+        levels[last] = result.level
+        assert {a.group for a in result.alarms} <= {"reward"}
+    # days 10 to 12 bring the last good rewards (of days 7 to 9), which were not final when the reference was taken
+    assert [levels[d] for d in (10, 11, 12)] == ["ok"] * 3
+    assert "warn" in [levels[d] for d in (13, 14)]
+
+
+def test_a_reference_that_is_gone_lets_an_incident_close(world: World, check: Callable[..., DriftResult]) -> None:
+    new = world(np.random.default_rng(20), first_day=0, n_days=2, batch="new", n=100)
+    assert check(new, None, "new", "new").may_close
+    reference = world(np.random.default_rng(21), first_day=0, n_days=10, batch="old", n=200)
+    assert not check(reference, reference, "old", "old").may_close  # nothing new has been judged yet
+
+
+def _without_rewards(table: pa.Table) -> pa.Table:
+    return table.set_column(table.column_names.index("reward"), "reward", pa.array(np.zeros(table.num_rows)))
+
+
+def _as_of(table: pa.Table, day: int, window: timedelta) -> pa.Table:
+    """Rewards as they are known at the end of `day` days."""
+    moment = np.datetime64("2026-01-01", "us") + np.timedelta64(day, "D")
+    matured = table["occurred_at"].to_numpy() + np.timedelta64(window, "us") <= moment
+    reward = pa.array(table["reward"].to_numpy(), mask=~matured)
+    return table.set_column(table.column_names.index("reward"), "reward", reward).append_column(
+        "matured", pa.array(matured)
+    )

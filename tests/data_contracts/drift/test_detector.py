@@ -1,4 +1,4 @@
-"""The arithmetic of the detector, and the inequality its budget rests on."""
+"""The arithmetic of the detector, and the inequalities its budgets rest on."""
 
 from __future__ import annotations
 
@@ -8,90 +8,68 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from data_contracts.drift.detector import (
-    RARE_EVENTS,
-    TOLERANCE,
-    Baseline,
-    detect,
-    e_values,
-    learn_baseline,
-    monitor_weights,
-    standardise,
-)
-from data_contracts.drift.monitors import Measured
+from data_contracts.drift.baseline import RARE_EVENTS, TOLERANCE
+from data_contracts.drift.detector import budgets, detect, e_values, group_members, monitor_weights
+from data_contracts.drift.records import GROUP_ORDER, GROUPS, WEIGHTS
+
+ONE = np.array([[True, False, False, False]])
 
 
 def test_e_value_by_hand() -> None:
-    expected = np.mean([np.exp(s * (sign * 2.0 - 0.4) - s * s / 2) for s in (0.75, 1.5, 3.0) for sign in (1, -1)])
-    assert e_values(np.array([[2.0]]), np.array([[0.4]]))[0, 0] == pytest.approx(expected)
+    expected = [math.exp(s * (sign * 2.0 - 0.4) - s * s / 2) for sign in (1, -1) for s in (0.75, 1.5, 3.0)]
+    assert e_values(np.array([[2.0]]), np.array([[0.4]]))[:, 0, 0].tolist() == pytest.approx(expected)
 
 
 def test_shiryaev_roberts_by_hand_and_restart() -> None:
-    e = np.array([[2.0], [3.0], [0.5], [np.nan], [2.0]])
-    walk = detect(e, np.array([1.0]), threshold=9.0)
+    e = np.array([[[2.0], [3.0], [0.5], [np.nan], [2.0]]])
+    walk = detect(e, np.array([1.0]), ONE, threshold=9.0)
     # (0+1)2 = 2, (2+1)3 = 9 -> alarm and restart, (0+1)0.5 = 0.5, unmeasured keeps 0.5, (0.5+1)2 = 3
-    assert walk.statistic.tolist() == [2.0, 9.0, 0.5, 0.5, 3.0]
-    assert walk.alarm.tolist() == [False, True, False, False, False]
+    assert walk.statistic[:, 0].tolist() == [2.0, 9.0, 0.5, 0.5, 3.0]
+    assert walk.alarm[:, 0].tolist() == [False, True, False, False, False]
 
 
-@pytest.mark.parametrize("events", [0.01, 0.5, 3.0, 20.0, 200.0])
+def test_a_bet_that_is_right_keeps_its_gains() -> None:
+    e = np.array([[[4.0], [4.0]], [[0.0], [0.0]]])  # two bets on one monitor
+    assert detect(e, np.array([1.0]), ONE, threshold=99.0).statistic[:, 0].tolist() == [
+        2.0,
+        10.0,
+    ]  # ((4 + 1) 4 + 0) / 2
+
+
+def test_a_group_that_alarms_leaves_the_others_running() -> None:
+    e = np.array([[[8.0, 2.0], [2.0, 2.0]]])
+    members = np.array([[True, False, False, False], [False, True, False, False]])
+    walk = detect(e, np.array([0.5, 0.5]), members, threshold=4.0)
+    assert walk.statistic[:, :2].tolist() == [[4.0, 1.0], [1.0, 3.0]]  # restarted: 1 * 2 / 2; going on: (2 + 1) 2 / 2
+    assert walk.alarm[:, :2].tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("events", [0.01, 0.5, 3.0, 19.0, 21.0, 22.0, 200.0])
 def test_rare_events_keep_the_e_value_honest(events: float) -> None:
     # k ~ Poisson(events) among n rows, as the standardised share of a cell with an exactly known reference
     n, count = 10_000, np.arange(0, 2000)
     deviation = math.sqrt(max(events, RARE_EVENTS)) / n
-    e = e_values(((count - events) / n / deviation)[None, :].clip(-37, 37), np.full((1, len(count)), TOLERANCE))[0]
-    assert float(stats.poisson.pmf(count, events) @ e) <= 1.0
-
-
-def test_standardise_uses_row_floor_and_day_variance() -> None:
-    baseline = Baseline(
-        mean=np.array([0.0, 1.0]),
-        row_variance=np.array([0.0, 4.0]),
-        reach=np.array([1.0, 1.0]),
-        day_variance=np.array([0.0, 0.05]),
-        mean_variance=np.array([0.0, 0.01]),
-        degrees=np.array([1e9, 1e9]),  # the t distribution is the normal one
-    )
-    z, tolerance = standardise(Measured(np.array([[0.05, 2.0]]), np.array([[100.0, 100.0]])), baseline)
-    assert z[0, 0] == pytest.approx(0.05 / math.sqrt(20 / 100**2))  # 5 events where none was expected: 1.1 deviations
-    assert z[0, 1] == pytest.approx(1 / math.sqrt(4 / 100 + 0.05 + 0.01))
-    assert tolerance[0].tolist() == pytest.approx([0.4, 2.2 * math.sqrt(0.01 / 0.1)])
-
-
-def test_too_few_rows_measure_nothing() -> None:
-    one = np.ones(1)
-    baseline = Baseline(one, one, one, 0 * one, 0 * one, 30 * one)
-    z, _ = standardise(Measured(np.array([[9.0]]), np.array([[49.0]])), baseline)
-    assert np.isnan(z[0, 0])
-
-
-def test_wallace_agrees_with_scipy() -> None:
-    one = np.ones(1)
-    for degrees, t in [(33.0, 2.0), (59.0, 5.0), (20.0, -3.0)]:
-        baseline = Baseline(0 * one, 100 * one, 0 * one, 0 * one, 0 * one, np.array([degrees]))
-        z, _ = standardise(Measured(np.array([[t]]), np.array([[100.0]])), baseline)
-        assert z[0, 0] == pytest.approx(-np.sign(t) * stats.norm.ppf(stats.t.sf(abs(t), degrees)), abs=0.02)
-
-
-def test_day_to_day_variation_is_learnt() -> None:
-    # 40 monitors, 30 days of 1,000 rows with variance 1: row part 0.001; days add 0.004
-    rng = np.random.default_rng(5)
-    mean = rng.normal(0, math.sqrt(0.005), size=(30, 40))
-    one = np.ones(40)
-    baseline = learn_baseline(
-        Measured(mean, np.full((30, 40), 1000.0)), row_variance=one, reach=one, kinds=("mean",) * 40
-    )
-    assert np.median(baseline.day_variance) == pytest.approx(0.004, rel=0.15)
-    assert baseline.degrees.tolist() == [29 + 30] * 40
-    assert baseline.mean_variance[0] == pytest.approx(1 / 30_000 + baseline.day_variance[0] / 30)
-
-
-def test_one_reference_cell_says_nothing() -> None:
-    one = np.ones(1)
-    reference = Measured(np.ones((1, 1)), np.full((1, 1), 500.0))
-    assert np.isnan(learn_baseline(reference, row_variance=one, reach=one, kinds=("mean",)).degrees[0])
+    z = ((count - events) / n / deviation)[None, :].clip(-37, 37)
+    for bet in e_values(z, np.full((1, len(count)), TOLERANCE)):
+        assert float(stats.poisson.pmf(count, events) @ bet[0]) <= 1.0
 
 
 def test_weights_spend_the_whole_budget_on_what_can_be_watched() -> None:
     weights = monitor_weights(("mean", "mean", "pair", "reward"), np.array([True, True, True, False]))
     assert weights.tolist() == pytest.approx([0.35 / 0.5 / 2, 0.35 / 0.5 / 2, 0.15 / 0.5, 0.0])
+
+
+def test_budgets_add_up_to_the_stated_ones() -> None:
+    kinds = tuple(WEIGHTS)
+    assert sum(WEIGHTS.values()) == pytest.approx(1.0)
+    stated = budgets(monitor_weights(kinds, np.ones(len(kinds), np.bool_)), group_members(kinds))
+    for threshold, limit in [("block", 0.05), ("warn", 0.20)]:
+        assert sum(b.at_most for b in stated if b.threshold == threshold) == pytest.approx(limit)
+    action = next(b for b in stated if (b.group, b.threshold) == ("action", "block"))
+    assert action.at_most == pytest.approx(0.10 * 30 / 600)
+
+
+def test_every_kind_is_in_one_group() -> None:
+    members = group_members(tuple(WEIGHTS))
+    assert members.sum(axis=1).tolist() == [1] * len(WEIGHTS)
+    assert set(GROUPS.values()) == set(GROUP_ORDER)

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from data_contracts.contract import Column
-from data_contracts.drift.learning import learn_monitors
-from data_contracts.drift.monitors import Mean, Pairs, measure
+from data_contracts.drift.learning import learn_monitors, policies_read_covariates
+from data_contracts.drift.monitors import Mean, Pairs, Tally
 from data_contracts.drift.rows import Rows, take_rows
 
 COLUMNS = (
@@ -19,7 +19,7 @@ COLUMNS = (
 )
 
 
-def rows(**changed: object) -> Rows:
+def table(**changed: object) -> pa.Table:
     columns = {
         "age": [1.0, 3.0, 5.0, None],
         "flat": [7, 7, 7, 7],
@@ -30,13 +30,19 @@ def rows(**changed: object) -> Rows:
         "policy_version": ["1", "1", "1", "2"],
         "propensity": [0.5, 0.25, 0.5, 1.0],
     }
-    return take_rows(pa.table({**columns, **changed}), COLUMNS, n_actions=2)
+    return pa.table({**columns, **changed})
+
+
+def rows(**changed: object) -> Rows:
+    return take_rows(table(**changed), COLUMNS, n_actions=2)
 
 
 def measured(reference: Rows, new: Rows, *, reward_may_be_missing: bool = False) -> dict[str, float]:
     blocks = learn_monitors(reference, COLUMNS, reward_may_be_missing=reward_may_be_missing)
     names = [name for block in blocks for name in block.names]
-    return dict(zip(names, measure(blocks, new, np.zeros(new.n, np.int64)).mean[0].tolist(), strict=True))
+    tally = Tally(blocks, 1)
+    tally.add(new, np.zeros(new.n, np.int64))
+    return dict(zip(names, tally.measured().mean[0].tolist(), strict=True))
 
 
 def test_every_kind_by_hand() -> None:
@@ -99,3 +105,24 @@ def test_spread_of_a_mean_is_that_of_its_winsorised_rows() -> None:
     mean = Mean("mean", "mean x", "x", None, 0.0, 4.0)
     variance, reach = mean.spread(Rows(4, {"x": np.array([0.0, 0.0, 4.0, 100.0])}, {}, np.ones(4, np.bool_)))
     assert (variance.tolist(), reach.tolist()) == ([4.0], [2.0])
+
+
+def test_a_tally_of_chunks_is_the_tally_of_the_whole_and_leaves_other_rows_aside() -> None:
+    blocks = learn_monitors(rows(), COLUMNS, reward_may_be_missing=True)
+    whole, parts = Tally(blocks, 2), Tally(blocks, 2)
+    whole.add(rows(), np.array([0, 1, 1, -1]))
+    for i, cell in enumerate([0, 1, 1, -1]):
+        parts.add(one(i), np.array([cell]))
+    assert np.array_equal(whole.measured().count, parts.measured().count)
+    assert np.allclose(whole.measured().mean, parts.measured().mean, equal_nan=True, rtol=1e-12)
+    assert whole.measured().mean[1][0] == 4.0  # age 3 and 5
+
+
+def test_policies_that_read_covariates_are_known_by_their_propensities() -> None:
+    assert not policies_read_covariates(rows())  # version 1 takes a with 1/2 always, b with 1/4
+    assert policies_read_covariates(rows(propensity=[0.5, 0.25, 0.6, 1.0]))
+    assert not policies_read_covariates(rows(propensity=[None, None, None, None]))
+
+
+def one(i: int) -> Rows:
+    return take_rows(table().slice(i, 1), COLUMNS, n_actions=2)
