@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from data_contracts.errors import DegenerateData
 
@@ -15,6 +15,21 @@ from data_contracts.errors import DegenerateData
 # any row is seen, hence predictable; 2^-9 still finds a 5 % error among weights with a deviation of 10.
 STAKES: Final = 0.5 ** np.arange(1, 10)
 COVERAGE: Final = 0.95  # of the interval that people see
+
+
+class TalliedWeights(NamedTuple):
+    """Weights `values` (m,) >= 0 that occurred `counts` (m,) times.
+
+    `shares` (m,) in (0, 1] scale the bets on a downsampled log: proportional to 1 / sampling_rate, so that the mean
+    of share (w - 1) is 0 whatever was kept; all 1 where nothing was left out.
+    """
+
+    values: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    shares: NDArray[np.float64]
+
+    def scaled(self, factor: float) -> TalliedWeights:
+        return self._replace(values=self.values * factor)
 
 
 class WeightHealth(NamedTuple):
@@ -50,39 +65,49 @@ def weight_e_value(weights: NDArray[np.float64], *, maximum: float) -> WeightHea
     """
     _check(weights, maximum)
     values, counts = np.unique(weights, return_counts=True)
+    both = (TalliedWeights(values, counts, np.ones(len(values))),) * 2
     mean = float(np.average(values, weights=counts))
-    log_e = np.logaddexp(log_e_above(values, counts), log_e_below(values, counts, maximum=maximum)) - math.log(2)
-    lower, upper = _interval(values, counts, maximum=maximum, mean=mean)
-    return WeightHealth(float(log_e), mean, lower, upper)
+    log_e = mean_e_value([log_e_above(both[0]), log_e_below(both[1], maximum=maximum)])
+    lower, upper = weight_interval(*both, maximum=maximum, mean=mean)
+    return WeightHealth(log_e, mean, lower, upper)
 
 
-def log_e_above(values: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
-    """log e-value against E[w] <= 1 of weights `values` (m,) that occurred `counts` (m,) times; needs w >= 0 only."""
-    wealth = np.log1p(np.multiply.outer(STAKES, values - 1.0)) @ counts
-    return _log_mean(wealth)
+def log_e_above(weights: TalliedWeights) -> float:
+    """log e-value against E[w] <= 1; needs w >= 0 only. Weights rounded down keep it valid."""
+    wealth = np.log1p(np.multiply.outer(STAKES, weights.shares * (weights.values - 1.0))) @ weights.counts
+    return mean_e_value(wealth)
 
 
-def log_e_below(values: NDArray[np.float64], counts: NDArray[np.int64], *, maximum: float) -> float:
-    """log e-value against E[w] >= 1 of weights in [0, maximum]; a larger `maximum` makes it weaker."""
+def log_e_below(weights: TalliedWeights, *, maximum: float) -> float:
+    """log e-value against E[w] >= 1 of weights in [0, maximum]; a larger `maximum` makes it weaker.
+
+    Weights rounded up keep it valid.
+    """
     stakes = STAKES / max(1.0, maximum - 1.0)
-    wealth = np.log1p(-np.multiply.outer(stakes, values - 1.0)) @ counts
-    return _log_mean(wealth)
+    wealth = np.log1p(-np.multiply.outer(stakes, weights.shares * (weights.values - 1.0))) @ weights.counts
+    return mean_e_value(wealth)
 
 
-def _log_mean(wealth: NDArray[np.float64]) -> float:
-    return float(np.logaddexp.reduce(wealth) - math.log(len(wealth)))
+def mean_e_value(log_e: ArrayLike) -> float:
+    """Natural log of the mean of e-values given by their logs: an e-value again, however they depend on each other."""
+    logs = np.asarray(log_e, np.float64)
+    return float(np.logaddexp.reduce(logs) - math.log(len(logs)))
 
 
-def _interval(
-    values: NDArray[np.float64], counts: NDArray[np.int64], *, maximum: float, mean: float
+def weight_interval(
+    least: TalliedWeights, largest: TalliedWeights, *, maximum: float, mean: float
 ) -> tuple[float, float]:
-    """All m for which neither bet against E[w / m] = 1 has reached 2 / (1 - COVERAGE)."""
+    """All m for which neither bet against E[w / m] = 1 has reached 2 / (1 - COVERAGE).
+
+    `least` and `largest` bound the same weights from both sides; `mean` lies between.
+    """
     limit = math.log(2 / (1 - COVERAGE))
-    spread = math.sqrt(float(np.average((values - mean) ** 2, weights=counts)) / int(counts.sum()))
+    deviation = (largest.values - mean) ** 2
+    spread = math.sqrt(float(np.average(deviation, weights=largest.counts)) / int(largest.counts.sum()))
     step = max(2 * spread, 1e-3 * max(mean, 1e-3))
-    lower = _root(lambda m: log_e_above(values / m, counts) - limit, start=mean, step=-step, stop=1e-9)
+    lower = _root(lambda m: log_e_above(least.scaled(1 / m)) - limit, start=mean, step=-step, stop=1e-9)
     upper = _root(
-        lambda m: log_e_below(values / m, counts, maximum=maximum / m) - limit, start=mean, step=step, stop=maximum
+        lambda m: log_e_below(largest.scaled(1 / m), maximum=maximum / m) - limit, start=mean, step=step, stop=maximum
     )
     return lower, upper
 

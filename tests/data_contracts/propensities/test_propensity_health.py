@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_contracts.errors import DegenerateData
-from data_contracts.propensity_health import weight_e_value
+from data_contracts.propensities.propensity_health import weight_e_value
 
 N, K, EPSILON = 100_000, 10, 0.1  # rows and an epsilon-greedy logger; scenario A2 of statistics.md section 2
 LIMIT = math.log(1000)

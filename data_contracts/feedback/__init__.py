@@ -1,0 +1,1 @@
+"""Whether the deployed policies still explore, now that they write their own next training set."""

@@ -1,0 +1,1 @@
+"""Where propensities come from, and whether they are true."""
