@@ -8,17 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData, UsageError
+from data_contracts.rewards.reward_settings import reward_bounds
 from data_contracts.splits import TRAIN, VALIDATION
+from data_contracts.units.influence_settings import InfluenceSettings
 from flows.action_features import action_features
 from flows.behavior import behavior_distribution, evaluable_versions
 from flows.context import Context
 from flows.snapshot import load_rows
+from flows.versions import policy_of
 from policies.encoding import encode
 from policies.export import OnnxPolicy
 from policies.logged_interactions import LoggedInteractions
 from policies.ope import Estimate, estimate_all
-from policies.registry import VersionManifest, load_version, read_version
+from policies.registry import VersionManifest, read_version
 from policies.reward_model import RewardModel, fit_reward_model
+from policies.unit_limits import limit_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +49,17 @@ def load_pair(context: Context, *, version: int, against: int) -> Pair:
             f"version {version} of {context.name} cannot be evaluated: expected a trained version, got a declared "
             "one, which has no validation rows. Name a trained version; `sluice policies` lists them."
         )
-    policy = load_version(context.home, context.name, version)
+    policy = policy_of(context, version)
     _, rows, _ = load_rows(context, challenger.snapshot_id)
-    train = rows.select(rows.split == TRAIN)
-    low, high = context.contract.reward_bounds
+    train = limit_units(rows.select(rows.split == TRAIN), settings=influence_settings(challenger)).rows
+    low, high = reward_bounds(context.contract, context.task.reward)
     model = fit_reward_model(
         _features(policy, train),
         train.action,
         train.reward,
         n_actions=rows.n_actions,
         action_features=action_features(context),
+        weight=train.weight,
         reward_minimum=low,
         reward_maximum=high,
     )
@@ -62,10 +67,15 @@ def load_pair(context: Context, *, version: int, against: int) -> Pair:
         challenger=challenger,
         champion=against,
         challenger_policy=policy,
-        champion_policy=load_version(context.home, context.name, against),
+        champion_policy=policy_of(context, against),
         reward_model=model,
         trained_on=rows.select((rows.split == TRAIN) | (rows.split == VALIDATION)),
     )
+
+
+def influence_settings(version: VersionManifest) -> InfluenceSettings:
+    """The limits of a unit as they were when the version was frozen."""
+    return InfluenceSettings.model_validate(version.settings.get("influence", {}))
 
 
 def validation_rows(context: Context, pair: Pair) -> LoggedInteractions:
@@ -92,6 +102,7 @@ def estimate_on_validation(context: Context, pair: Pair) -> tuple[Estimate, ...]
         challenger=pair.challenger_policy.action_probabilities(rows.observations),
         reward_model=pair.predict(rows),
         unit_id=rows.unit_id,
+        weight=rows.weight,
     )
 
 

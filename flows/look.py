@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.errors import UsageError
+from data_contracts.rewards.reward_settings import reward_bounds
 from data_contracts.splits import VALIDATION
 from flows.behavior import behavior_distribution, evaluable_versions
 from flows.champion import ensure_champion
 from flows.context import Context
-from flows.evaluation import Pair, load_pair
+from flows.evaluation import Pair, influence_settings, load_pair
 from flows.records import Looked
 from flows.settings import code_version
 from flows.snapshot import load_rows, take_snapshot
@@ -27,6 +28,7 @@ from policies.gate.records import GateDecision, GateRows, Plan, concatenate
 from policies.gate.settings import GateSettings
 from policies.logged_interactions import LoggedInteractions
 from policies.registry import aliases, read_version
+from policies.unit_limits import limit_gate_rows
 
 FINAL_VERDICTS = ("promote", "block", "refuse")
 
@@ -35,7 +37,9 @@ FINAL_VERDICTS = ("promote", "block", "refuse")
 class Unread:
     """Matured rows later than a challenger's training that no look of it has read."""
 
-    rows: LoggedInteractions  # of behavior policies whose full distribution is known
+    rows: LoggedInteractions  # of behavior policies whose full distribution is known, within the limit of a unit
+    n_over_limit: int  # left out: later rows of units that have `rows_per_unit` rows before them
+    rows_per_unit: int | None  # over all looks; None: no unit met a limit
     n_without_distribution: int
     matured_share: float  # share of the matured rows whose reward is known
     rows_per_day: float
@@ -67,8 +71,13 @@ def unread_rows(context: Context, *, version: int, snapshot_id: str) -> Unread:
     versions = list(evaluable_versions(context))
     evaluable = np.isin(unread.policy_version, versions)
     usable = unread.select(evaluable)
+    units = np.concatenate([r.unit_id for r in read]) if read else np.array([], np.str_)
+    limit = limit_gate_rows(usable, units, settings=influence_settings(manifest))
+    kept = usable.select(limit.keep)
     return Unread(
-        rows=usable.select(np.lexsort((usable.interaction_id, usable.occurred_at))),
+        rows=kept.select(np.lexsort((kept.interaction_id, kept.occurred_at))),
+        n_over_limit=usable.n - kept.n,
+        rows_per_unit=limit.rows_per_unit,
         n_without_distribution=int((~evaluable).sum()),
         matured_share=_known_share(table, border, versions),
         rows_per_day=_rows_per_day(rows.select(np.isin(rows.policy_version, versions))),
@@ -106,6 +115,8 @@ def take_look(context: Context, *, version: int, snapshot_id: str, now: datetime
         matured_share=unread.matured_share,
         rows_per_day=unread.rows_per_day,
         n_without_distribution=unread.n_without_distribution,
+        n_over_limit=unread.n_over_limit,
+        rows_per_unit=unread.rows_per_unit,
     )
     return _record(context, pair, new, decision, number=number, snapshot_id=snapshot_id, now=now, run_id=run_id)
 
@@ -144,6 +155,7 @@ def gate_rows(context: Context, pair: Pair, rows: LoggedInteractions) -> GateRow
         champion=pair.champion_policy.action_probabilities(rows.observations),
         challenger=pair.challenger_policy.action_probabilities(rows.observations),
         reward_model=pair.predict(rows),
+        weight=rows.weight,
     )
 
 
@@ -152,13 +164,21 @@ def plan(context: Context, pair: Pair, *, n_first: int) -> Plan:
     rows = pair.trained_on.select(pair.trained_on.split == VALIDATION)
     evaluable = rows.select(np.isin(rows.policy_version, list(evaluable_versions(context))))
     settings = gate_settings(context, pair.challenger.version)
-    low, high = context.contract.reward_bounds
+    low, high = reward_bounds(context.contract, context.task.reward)
     return make_plan(
         gate_rows(context, pair, evaluable),
         n_planned=n_first + (settings.looks - 1) * settings.min_rows_per_look,
         reward_minimum=low,
         reward_maximum=high,
+        weight_maximum=_largest_weight(context, pair),
     )
+
+
+def _largest_weight(context: Context, pair: Pair) -> float:
+    """1 / the least sampling rate that the contract accepts; without one, of the rows before the gate window."""
+    column = context.contract.column("sampling_rate")
+    declared = column.minimum if column is not None else None
+    return 1.0 / declared if declared is not None and declared > 0 else float(pair.trained_on.weight.max())
 
 
 def _record(

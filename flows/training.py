@@ -39,6 +39,7 @@ def train(
         columns=context.contract.observation,
         settings=context.task.training,
         folder=context.home.training(context.name) / key,
+        influence=context.task.influence,
         progress=progress,
         initial=None if parent is None else _parent_artifact(context, parent),
     )
@@ -124,7 +125,7 @@ def _facts(
         head=context.task.training.head,
         contract_version=context.contract.version,
         contract_sha256=context.contract.sha256,
-        settings=context.task.model_dump(mode="json", include={"training", "gate"}),
+        settings=context.task.model_dump(mode="json", include={"training", "gate", "influence"}),
         settings_sha256=context.settings_sha256,
         code_version=code_version(),
         candidates=tuple(

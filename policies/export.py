@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class OnnxPolicy:
     n_actions: int
     artifact_sha256: str
     session: Any  # onnxruntime.InferenceSession
+    read: Callable[[pa.Table], pa.Table] = lambda observations: observations  # rows of today -> rows it was trained on
 
     def action_probabilities(self, observations: pa.Table) -> NDArray[np.float64]:
         """(n, K) probabilities of n rows; a row's result does not depend on the rows beside it.
@@ -48,7 +50,7 @@ class OnnxPolicy:
         """
         probabilities = np.empty((observations.num_rows, self.n_actions))
         for start in range(0, observations.num_rows, CHUNK_ROWS):
-            features = encode(self.encoding, observations.slice(start, CHUNK_ROWS))
+            features = encode(self.encoding, self.read(observations.slice(start, CHUNK_ROWS)))
             probabilities[start : start + CHUNK_ROWS] = self.probabilities_of(features)
         return probabilities
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ class ValidationRows:
     reward: NDArray[np.float64]  # (m,)
     propensity: NDArray[np.float64]  # (m,) in (0, 1]
     unit: NDArray[np.int64]  # (m,) codes 0 ... n_units - 1
+    weight: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # (m,) rows it stands for; empty: one each
 
     def __repr__(self) -> str:
         return f"ValidationRows(m={len(self.action)})"
@@ -42,7 +43,12 @@ def validation_rows(data: LoggedInteractions, features: NDArray[np.float32]) -> 
     known = ~np.isnan(data.propensity)
     _, unit = np.unique(data.unit_id[known], return_inverse=True)
     return ValidationRows(
-        features[known], data.action[known], data.reward[known], data.propensity[known], unit.astype(np.int64)
+        features=features[known],
+        action=data.action[known],
+        reward=data.reward[known],
+        propensity=data.propensity[known],
+        unit=unit.astype(np.int64),
+        weight=data.weight[known],
     )
 
 
@@ -55,9 +61,9 @@ def validation_estimate(probabilities: NDArray[np.float64], rows: ValidationRows
     if not len(rows.action):
         return None, None
     no_model = np.broadcast_to(0.0, probabilities.shape)  # SNIPS reads none
-    logged = LoggedRewards(rows.action, rows.reward, rows.propensity, no_model, rows.unit)
+    logged = LoggedRewards(rows.action, rows.reward, rows.propensity, no_model, rows.unit, rows.weight)
     estimate = snips.evaluate(logged, probabilities)
-    size = effective_sample_size(estimate.weights, rows.unit)
+    size = effective_sample_size(logged.weight * estimate.weights, rows.unit)
     return (estimate.value, size) if size > 0 else (None, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Self
 
@@ -142,6 +143,14 @@ def lineage_of_snapshot(home: Home, task: str, snapshot_id: str) -> SnapshotLine
     )
 
 
+def versions_from(home: Home, task: str, snapshot_ids: Collection[str]) -> tuple[int, ...]:
+    """Versions with rows of one of the snapshots in their weights: trained on it, or trained on from such a version."""
+    versions = list_versions(home, task)
+    by_version = {m.version: m for m in versions}
+    trained = {m.version for m in versions if m.snapshot_id in snapshot_ids}
+    return tuple(m.version for m in versions if trained & {m.version, *_ancestors(m, by_version)})
+
+
 def _resolve(beginning: str, known: set[str], task: str) -> str:
     found = sorted(s for s in known if beginning and s.startswith(beginning))
     if len(found) != 1:
@@ -158,6 +167,7 @@ def _source(home: Home, task: str, snapshot_id: str) -> SnapshotSource | None:
     snapshot, rows = load_snapshot(home, task, snapshot_id)
     present = set(pc.unique(rows["batch_id"]).to_pylist())
     batches = read_batches(home, task)
+    replaced_at = {b.supersedes: b.table_version for b in batches if b.supersedes is not None}
     return SnapshotSource(
         as_of=snapshot.as_of,
         n_interactions=snapshot.n_interactions,
@@ -168,16 +178,20 @@ def _source(home: Home, task: str, snapshot_id: str) -> SnapshotSource | None:
         table_files=snapshot.files,
         rows_sha256=snapshot.rows_sha256,
         batches=tuple(
-            SourceBatch.of(b) for b in batches if b.batch_id in present or _has_outcomes(b, snapshot.outcomes_version)
+            SourceBatch.of(b)
+            for b in batches
+            if b.batch_id in present
+            or _has_outcomes(b, snapshot.outcomes_version, replaced_at=replaced_at.get(b.readmits or b.batch_id))
         ),
     )
 
 
-def _has_outcomes(batch: BatchRecord, outcomes_version: int | None) -> bool:
-    """Outcomes are joined by time, without their batch: all batches up to the table's version may have given some."""
+def _has_outcomes(batch: BatchRecord, outcomes_version: int | None, *, replaced_at: int | None) -> bool:
+    """Outcomes are joined by time, without their batch: all batches in force at the table's version may have given
+    some."""
     if batch.kind != "outcomes" or batch.table_version is None or outcomes_version is None:
         return False
-    return batch.table_version <= outcomes_version
+    return batch.table_version <= outcomes_version and (replaced_at is None or outcomes_version < replaced_at)
 
 
 def _ancestors(manifest: VersionManifest, versions: dict[int, VersionManifest]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData
+from data_contracts.sampling import sampling_weights
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -17,7 +18,7 @@ class LoggedInteractions:
     """n matured interactions of one task, in order of (episode, step) or of time.
 
     Raises DegenerateData when lengths differ, a reward is not finite, an action is outside
-    [0, n_actions), or a propensity is outside (0, 1] (NaN means: not logged).
+    [0, n_actions), a propensity is outside (0, 1] (NaN means: not logged), or a weight is not above 0.
     """
 
     actions: tuple[str, ...]  # names; index = code in `action`
@@ -35,19 +36,24 @@ class LoggedInteractions:
     terminated: NDArray[np.bool_]  # (n,); True where the log has no episodes
     truncated: NDArray[np.bool_]  # (n,)
     action_probabilities: NDArray[np.float64] | None = None  # (n, K) as logged, NaN rows where not logged
+    weight: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # (n,) 1 / sampling_rate; without: 1
 
     def __post_init__(self) -> None:
         n = self.observations.num_rows
-        for field in fields(self):
-            value = getattr(self, field.name)
+        if not len(self.weight):
+            object.__setattr__(self, "weight", np.ones(n))
+        for column in fields(self):
+            value = getattr(self, column.name)
             if isinstance(value, np.ndarray) and len(value) != n:
-                raise DegenerateData(f"unequal lengths in {field.name}: expected {n}, got {len(value)}.")
+                raise DegenerateData(f"unequal lengths in {column.name}: expected {n}, got {len(value)}.")
         _require(np.isfinite(self.reward), "finite reward", self.reward, self.interaction_id)
         _require(
             (self.action >= 0) & (self.action < len(self.actions)), "declared action", self.action, self.interaction_id
         )
         known = np.isnan(self.propensity) | ((self.propensity > 0) & (self.propensity <= 1))
         _require(known, "propensity in (0, 1]", self.propensity, self.interaction_id)
+        weighed = np.isfinite(self.weight) & (self.weight > 0)
+        _require(weighed, "finite weight above 0", self.weight, self.interaction_id)
 
     @property
     def n(self) -> int:
@@ -103,6 +109,7 @@ def from_table(table: pa.Table, *, actions: tuple[str, ...], observation: tuple[
         terminated=np.ones(n, np.bool_) if one_step else _flags(table, "terminated"),
         truncated=np.zeros(n, np.bool_) if one_step else _flags(table, "truncated"),
         action_probabilities=None if distributions.null_count == n else _distributions(distributions, len(actions)),
+        weight=sampling_weights(table),
     )
 
 

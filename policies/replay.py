@@ -1,7 +1,7 @@
 """Columnar, memory-mapped replay: rows of the log as arrays, batches of them by one vectorised gather.
 
-Beside features, action and reward it costs 18 bytes a row; d3rlpy's MDPDataset costs 629-766
-(one Python object per episode). A batch holds the same arrays as d3rlpy's own for the same rows.
+Beside features, action and reward it costs 18 bytes a row (26 where rows differ in weight); d3rlpy's MDPDataset
+costs 629-766 (one Python object per episode). A batch holds the same arrays as d3rlpy's own for the same rows.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Replay:
     terminated: NDArray[np.bool_]  # (n,)
     truncated: NDArray[np.bool_]  # (n,)
     drawable: NDArray[np.int64]  # (m,) rows that are terminal or have a next row
+    cumulative: NDArray[np.float64]  # (m,) weight of the drawable rows up to each, in rows; (0,) when all weigh alike
 
     @property
     def n(self) -> int:
@@ -73,7 +74,16 @@ def build_replay(data: LoggedInteractions, features: NDArray[np.float32]) -> Rep
             f"nothing to learn from in the replay: expected a terminated step or one with a next step, got {data.n} "
             "steps without either. Log `terminated`, `truncated` and consecutive `step`s, or leave out `episode_id`."
         )
-    return Replay(features, data.action, reward, next_row, data.terminated, data.truncated, drawable)
+    cumulative = _cumulative(data.weight[drawable])
+    return Replay(features, data.action, reward, next_row, data.terminated, data.truncated, drawable, cumulative)
+
+
+def _cumulative(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Running sum of weights (m,) scaled to mean 1; empty when all are equal, so that draws stay as without weights."""
+    if (weight == weight[0]).all():
+        return np.empty(0)
+    sums: NDArray[np.float64] = np.cumsum(weight * (len(weight) / weight.sum()))
+    return sums
 
 
 def _require(good: NDArray[np.bool_], rule: str, data: LoggedInteractions) -> None:
@@ -121,14 +131,30 @@ def _mapped(path: Path) -> NDArray[np.generic]:
 
 
 def draw(replay: Replay, *, batch_size: int, rng: np.random.Generator) -> TransitionMiniBatch:
-    """A batch of drawable rows, uniform with replacement."""
-    return gather(replay, replay.drawable[rng.integers(len(replay.drawable), size=batch_size)])
+    """A batch of drawable rows with replacement, each with probability in proportion to its weight.
+
+    The mean loss of such a batch estimates the weighted mean loss of all rows without bias.
+    """
+    m = len(replay.drawable)
+    if not len(replay.cumulative):
+        return gather(replay, replay.drawable[rng.integers(m, size=batch_size)])
+    points = rng.random(batch_size) * replay.cumulative[-1]
+    found = np.minimum(np.searchsorted(replay.cumulative, points, side="right"), m - 1)  # rounding may reach the end
+    return gather(replay, replay.drawable[found])
 
 
 def in_order(replay: Replay, *, batch_size: int) -> Iterator[TransitionMiniBatch]:
     """Every drawable row once, in order of the log."""
     for start in range(0, len(replay.drawable), batch_size):
         yield gather(replay, replay.drawable[start : start + batch_size])
+
+
+def weights_in_order(replay: Replay, *, batch_size: int) -> Iterator[NDArray[np.float64]]:
+    """(b,) weights, of mean 1 over all, of the rows of each batch of `in_order`."""
+    m = len(replay.drawable)
+    weight = np.diff(replay.cumulative, prepend=0.0) if len(replay.cumulative) else np.ones(m)
+    for start in range(0, m, batch_size):
+        yield weight[start : start + batch_size]
 
 
 def gather(replay: Replay, rows: NDArray[np.int64]) -> TransitionMiniBatch:

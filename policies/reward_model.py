@@ -76,6 +76,7 @@ def fit_reward_model(
     *,
     n_actions: int,
     action_features: NDArray[np.float64] | None = None,
+    weight: NDArray[np.float64] | None = None,
     reward_minimum: float,
     reward_maximum: float,
 ) -> RewardModel:
@@ -84,23 +85,29 @@ def fit_reward_model(
     First one regression over all rows on standardised features, action one-hot and action features; then one
     per action on what is left, all with one penalty, so that an action with few rows stays near the pool.
 
-    `features` (n, d), `action` (n,) codes, `reward` (n,), `action_features` (K, m) or None. Deterministic.
+    `features` (n, d), `action` (n,) codes, `reward` (n,), `action_features` (K, m) or None, `weight` (n,) > 0: how
+    much each row's squared error counts (None: alike; only ratios matter). Deterministic.
     Raises DegenerateData when shapes differ, a number is not finite, or the reward's bounds are not an interval.
-    Source: Hoerl & Kennard 1970; leave-one-out residual e_i / (1 - h_i): Golub, Heath & Wahba 1979, eq. 1.4.
+    Source: Hoerl & Kennard 1970; leave-one-out residual e_i / (1 - h_i): Golub, Heath & Wahba 1979, eq. 1.4;
+    both hold for rows scaled by the square root of their weight.
     """
     features = features.astype(np.float64)
     _check(features, action, reward, n_actions, (reward_minimum, reward_maximum))
-    mean, spread = features.mean(axis=0), features.std(axis=0)
+    weight = _relative(weight, n=len(reward))
+    mean = _mean(features, weight)
+    spread = np.sqrt(_mean((features - mean) ** 2, weight))
     scale = np.where(spread > 0, spread, 1.0)  # a constant column becomes 0
     standard = (features - mean) / scale
     described = _describe_actions(n_actions, action_features)
 
-    centre = float(reward.mean())
-    pooled = _ridge([(np.hstack([standard, described[action]]), reward - centre)])[0]
+    root = np.sqrt(weight)
+    centre = float(_mean(reward, weight))
+    pooled = _ridge([(np.hstack([standard, described[action]]) * root[:, None], (reward - centre) * root)])[0]
     d = features.shape[1]
     left = reward - centre - standard @ pooled[:d] - described[action] @ pooled[d:]
 
-    with_constant = np.hstack([standard, np.ones((len(reward), 1))])
+    with_constant = np.hstack([standard, np.ones((len(reward), 1))]) * root[:, None]
+    left = left * root
     own = np.stack(_ridge([(with_constant[action == a], left[action == a]) for a in range(n_actions)]), axis=1)
     return RewardModel(
         mean=mean,
@@ -109,6 +116,23 @@ def fit_reward_model(
         intercepts=centre + described @ pooled[d:] + own[d],
         bounds=np.array([reward_minimum, reward_maximum]),
     )
+
+
+def _relative(weight: NDArray[np.float64] | None, *, n: int) -> NDArray[np.float64]:
+    """(n,) weights of mean 1, so that a penalty means as many rows as without; exactly 1 where all are equal."""
+    if weight is None or (weight.shape == (n,) and (weight == weight[0]).all() and weight[0] > 0):
+        return np.ones(n)
+    good = weight.shape == (n,) and bool((np.isfinite(weight) & (weight > 0)).all())
+    _require(good, f"finite weights ({n},) above 0", weight)
+    relative: NDArray[np.float64] = weight * (n / weight.sum())
+    return relative
+
+
+def _mean(values: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted mean over rows of (n,) or (n, d) values."""
+    column = weight if values.ndim == 1 else weight[:, None]
+    mean: NDArray[np.float64] = (values * column).sum(axis=0) / weight.sum()
+    return mean
 
 
 def _describe_actions(n_actions: int, action_features: NDArray[np.float64] | None) -> NDArray[np.float64]:

@@ -27,14 +27,17 @@ class RidgeLearner:
         self._moment = np.zeros((n_actions, n_features + 1))
         self._least_reward = math.inf
 
-    def update(self, batch: TransitionMiniBatch) -> dict[str, float]:
+    def update(self, batch: TransitionMiniBatch, weight: NDArray[np.float64] | None = None) -> dict[str, float]:
+        """Add the rows of a batch; `weight` (b,) counts them as so many rows each (None: as one)."""
         features = np.hstack([batch.observations, np.ones_like(batch.rewards)]).astype(np.float64)
         reward, action = batch.rewards[:, 0].astype(np.float64), batch.actions[:, 0].astype(np.int64)
+        self._least_reward = min(self._least_reward, float(reward.min()))
+        if weight is not None:  # squared errors times w are squared errors of rows scaled by sqrt(w)
+            features, reward = features * np.sqrt(weight)[:, None], reward * np.sqrt(weight)
         for a in np.unique(action):
             x = features[action == a]
             self._gram[a] += x.T @ x
             self._moment[a] += x.T @ reward[action == a]
-        self._least_reward = min(self._least_reward, float(reward.min()))
         return {}
 
     def scores_module(self) -> torch.nn.Module:

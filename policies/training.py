@@ -14,6 +14,7 @@ from data_contracts.contract import Column
 from data_contracts.errors import DegenerateData, IntegrityError, UsageError
 from data_contracts.splits import TRAIN, VALIDATION
 from data_contracts.storage import build_folder, read_json
+from data_contracts.units.influence_settings import InfluenceSettings
 from policies.algorithms import ONE_PASS, REFERENCES, AlgorithmName, TrainingSettings
 from policies.encoding import Encoding, FeatureScale, encode, feature_scale, fit_encoding
 from policies.export import artifact_sha256
@@ -23,6 +24,9 @@ from policies.processes import Progress, run_jobs
 from policies.replay import build_replay, write_columns
 from policies.starting_point import read_starting_point
 from policies.training_job import RESULT, TrainingJob, train_one
+from policies.unit_limits import limit_units
+
+NO_UNIT_ABOVE = InfluenceSettings()  # the limits of a task file that names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class TrainedPolicy:
     artifact_sha256: str
     weights_sha256: str
     n_steps: int
-    n_train: int  # rows of the train part
+    n_train: int  # rows of the train part, within the limits of a unit
     n_dropped: int  # of them without a known next step: never drawn
     curve: tuple[CurvePoint, ...]
     validation_value: float | None  # SNIPS of the served policy on the validation rows; None without propensities
@@ -49,19 +53,23 @@ def train_challengers(
     columns: Sequence[Column],
     settings: TrainingSettings,
     folder: Path,
+    influence: InfluenceSettings = NO_UNIT_ABOVE,
     progress: Progress | None = None,
     initial: Path | None = None,
 ) -> tuple[TrainedPolicy, ...]:
     """Train every (algorithm, seed) on the TRAIN rows and value it on the VALIDATION rows; GATE rows are not read.
 
-    `columns` are the observation columns, in order. Results are committed to `folder`/ALGORITHM-SEED; what is
-    there already is not trained again, so `folder` must be named by all the inputs. `initial` is the artifact
-    of an earlier version: its encoding and scaler stay, and networks of the same kind (`q`: cql, bcq;
-    `imitator`: bcq, bc) start from its weights. A closed form is trained once, under the first seed.
+    `columns` are the observation columns, in order. Rows count by their weight, and no unit beyond the limits of
+    `influence`: a batch holds a row with probability in proportion to its weight, a closed form sums by it.
+    Results are committed to `folder`/ALGORITHM-SEED; what is there already is not trained again, so `folder` must be
+    named by all the inputs. `initial` is the artifact of an earlier version: its encoding and scaler stay, and
+    networks of the same kind (`q`: cql, bcq; `imitator`: bcq, bc) start from its weights. A closed form is
+    trained once, under the first seed.
     Raises DegenerateData when no policy can come of the rows, TrainingDiverged, UsageError when `initial` does
     not fit, SluiceError when a process dies.
     """
-    train = data.select(data.split == TRAIN)
+    train = limit_units(data.select(data.split == TRAIN), settings=influence).rows
+    validation = limit_units(data.select(data.split == VALIDATION), settings=influence).rows
     _require_learnable(train)
     encoding, scale = _features_of(train, columns) if initial is None else _features_from(initial, columns)
     jobs = _jobs(settings, encoding, scale, n_actions=data.n_actions, folder=folder, initial=initial)
@@ -69,7 +77,7 @@ def train_challengers(
     _delete_leftovers(folder)
     if missing:
         try:
-            _write_columns(missing[0].columns, train, data.select(data.split == VALIDATION), encoding, scale)
+            _write_columns(missing[0].columns, train, validation, encoding, scale)
             run_jobs(sorted(missing, key=_cheapness), train_one, workers=settings.workers, progress=progress)
         finally:
             _delete_leftovers(folder)

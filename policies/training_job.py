@@ -19,12 +19,12 @@ from policies.algorithms import ONE_PASS, AlgorithmName, AlgorithmSettings, Lear
 from policies.encoding import Encoding, FeatureScale
 from policies.learning_curves import CurvePoint, LossMeans, ValidationRows, validation_estimate
 from policies.processes import Report
-from policies.replay import Replay, draw, in_order, open_columns
+from policies.replay import Replay, draw, in_order, open_columns, weights_in_order
+from policies.ridge import RidgeLearner
 from policies.starting_point import read_starting_point
 
 if TYPE_CHECKING:
     import torch
-    from d3rlpy.dataset import TransitionMiniBatch
 
 RESULT = "result.json"
 PASS_BATCH = 8192  # rows a closed form reads at a time
@@ -109,8 +109,7 @@ def _fit(
     marks = {n_steps} if job.algorithm in ONE_PASS else _marks(n_steps, job.curve_points)
     curve, means = [], LossMeans()
     report(0, n_steps)
-    for step, batch in enumerate(_batches(job, replay), start=1):
-        losses = learner.update(batch)
+    for step, losses in enumerate(_updates(job, learner, replay), start=1):
         if not all(map(math.isfinite, losses.values())):
             raise _diverged(job, step, f"a finite loss, got {losses}")
         means.add(losses)
@@ -129,13 +128,16 @@ def _marks(n_steps: int, n_points: int) -> set[int]:
     return {math.ceil(n_steps * i / n_points) for i in range(1, n_points + 1)}
 
 
-def _batches(job: TrainingJob, replay: Replay) -> Iterator[TransitionMiniBatch]:
-    if job.algorithm in ONE_PASS:
-        yield from in_order(replay, batch_size=PASS_BATCH)
+def _updates(job: TrainingJob, learner: Learner, replay: Replay) -> Iterator[dict[str, float]]:
+    """The losses of every step. Rows count by their weight: in the draw, or in the sums of a closed form."""
+    if isinstance(learner, RidgeLearner):
+        passes = in_order(replay, batch_size=PASS_BATCH), weights_in_order(replay, batch_size=PASS_BATCH)
+        for batch, weight in zip(*passes, strict=True):
+            yield learner.update(batch, weight)
         return
     rng = np.random.default_rng(job.seed)
     for _ in range(job.settings.steps):
-        yield draw(replay, batch_size=job.settings.batch_size, rng=rng)
+        yield learner.update(draw(replay, batch_size=job.settings.batch_size, rng=rng))
 
 
 def _curve_point(

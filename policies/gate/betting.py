@@ -9,6 +9,16 @@ exactly where the challenger is harmful (large weights) and keep them where it h
 (test_betting.py shows one). So row i is capped by what the rows before it could have lost, and a row that could
 lose more than all of them enters with the least mean that the policies and the reward's range allow.
 
+Rows of a downsampled log stand for 1 / sampling_rate interactions each. "The traffic's mean difference is at most m"
+then reads E[weight (Gamma - m)] <= 0 over logged rows, and the bets are on share (Gamma - m), share = weight / largest
+weight in (0, 1]. Proof: an interaction with context x, action and reward is logged with probability r(x, a, r); over
+logged rows E[(1 / r) (Gamma - m)] = E_traffic[r (1 / r) (Gamma - m)] / P(logged) = E_traffic[Gamma - m] / P(logged), of
+the same sign. As share <= 1, nothing can be lost that the unweighted row could not lose, so caps and stakes stay as
+they are and stay predictable, although the weight itself may depend on the row's reward. A row that enters with its
+least mean keeps its share: E[share | x] E_traffic[Gamma | x] = E[share Gamma | x] by the same argument given x. The
+largest weight must be known before the row (from the contract, or from rows before the window): a heavier row is
+refused, not clipped, which would shift the mean. Source: Horvitz & Thompson 1952 for the weights.
+
 Caveat: rows are bet on one by one. Where few units own many rows each, and the lift differs between units, the rows
 of one unit do not have the mean of the traffic given its earlier rows; the null then is about these units.
 """
@@ -34,7 +44,8 @@ class Bets:
     """n rows, each bet on by 6 components (3 stakes x IPS, DR); stakes and gains are fixed, so wealth is a sum."""
 
     stakes: NDArray[np.float64]  # (6, n) in 1 / reward, known before the row
-    gains: NDArray[np.float64]  # (6, n) Gamma, or its least mean where the row could lose more than any before
+    gains: NDArray[np.float64]  # (6, n) share * Gamma; or * its least mean, where a row could lose more than any before
+    share: NDArray[np.float64]  # (n,) row weight / largest row weight, in (0, 1]
 
     @property
     def n(self) -> int:
@@ -63,9 +74,11 @@ def place_bets(rows: GateRows, *, plan: Plan, threshold: float) -> Bets:
     wanted = stake * np.array(RELATIVE_STAKES)
     reward_range = plan.reward_maximum - plan.reward_minimum
     parts = [_bet(version, wanted, reward_range) for version in paired_differences(rows, plan=plan, first_stake=stake)]
+    share = rows.weight / plan.weight_maximum
     return Bets(
         stakes=np.concatenate([stakes for stakes, _ in parts]),
-        gains=np.concatenate([np.broadcast_to(gains, (len(wanted), rows.n)) for _, gains in parts]),
+        gains=np.concatenate([np.broadcast_to(share * gains, (len(wanted), rows.n)) for _, gains in parts]),
+        share=share,
     )
 
 
@@ -79,7 +92,7 @@ def log_e_at(bets: Bets, ends: tuple[int, ...], *, mean: float = 0.0) -> NDArray
 
     `ends` increases from at least 1 to n; `mean` lies in [-range, range] of the reward. Falls as `mean` rises.
     """
-    growth = np.log1p(bets.stakes * (bets.gains - mean))
+    growth = np.log1p(bets.stakes * (bets.gains - bets.share * mean))
     starts = np.array([0, *ends[:-1]])
     return _log_mean(np.cumsum(np.add.reduceat(growth, starts, axis=1), axis=1))
 

@@ -17,6 +17,7 @@ from policies.gate.records import GateDecision, GateRows, Plan, Verdict
 from policies.gate.refusals import Check, check_evaluability, check_inputs
 from policies.gate.settings import GateSettings
 from policies.gate.statistic import swap
+from policies.gate.unit_influence import influence_evidence
 from policies.ope import Estimate, estimate_all
 from policies.ope.diagnostics import (
     ExpectedWeight,
@@ -27,7 +28,7 @@ from policies.ope.diagnostics import (
     weight_quantiles,
 )
 
-FORMULA: Final = 1  # version of everything that decides; evidence of another version is not recomputed
+FORMULA: Final = 2  # version of everything that decides; 2 knows row weights, and decides as 1 where all are 1
 TRAJECTORY_POINTS: Final = 60
 
 
@@ -52,6 +53,8 @@ def decide(
     matured_share: float,
     rows_per_day: float,
     n_without_distribution: int,
+    n_over_limit: int = 0,
+    rows_per_unit: int | None = None,
 ) -> GateDecision:
     """Refuse, else block, else promote, else hold; a pure function of its arguments.
 
@@ -66,6 +69,7 @@ def decide(
         matured_share: share of the window's matured rows whose reward is known, in [0, 1].
         rows_per_day: matured, usable rows that arrive per day.
         n_without_distribution: rows left out because their behavior policy's distribution is not known.
+        n_over_limit: rows left out because their unit had `rows_per_unit` rows before them (None: no limit was met).
 
     Raises UsageError when `look` and `look_ends` do not fit the rows.
     Source: statistics of the gate, branch E; evidence for the null "no row has a positive mean given the past".
@@ -73,7 +77,7 @@ def decide(
     _check_looks(rows, look, look_ends, settings)
     inputs = check_inputs(rows, plan, n_without_distribution=n_without_distribution)
     sound = all(check.passed for check in inputs)
-    expected = _expected_weights(rows) if sound else ()
+    expected = _expected_weights(rows, plan) if sound else ()
     checks = inputs
     if sound:
         checks += check_evaluability(rows, expected, settings=settings, overlap=overlap, matured_share=matured_share)
@@ -93,6 +97,9 @@ def decide(
         "lift": lift,
         "estimates": [asdict(estimate) for estimate in estimates],
         "weights": _weights(rows, expected, settings) if sound else None,
+        "influence": (
+            influence_evidence(rows, plan, n_over_limit=n_over_limit, rows_per_unit=rows_per_unit) if sound else None
+        ),
         "more": _more(rows, lift, settings, plan, rows_per_day) if lift else None,
         "plan": {name: _json(value) for name, value in asdict(plan).items()},
         "settings": settings.model_dump(mode="json"),
@@ -103,6 +110,8 @@ def decide(
             "matured_share": _json(matured_share),
             "rows_per_day": _json(rows_per_day),
             "n_without_distribution": n_without_distribution,
+            "n_over_limit": n_over_limit,
+            "rows_per_unit": rows_per_unit,
         },
     }
     reasons = put_in_words(verdict, failed, evidence)
@@ -124,7 +133,7 @@ def _json(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _expected_weights(rows: GateRows) -> tuple[ExpectedWeight, ...]:
+def _expected_weights(rows: GateRows, plan: Plan) -> tuple[ExpectedWeight, ...]:
     return expected_weights(
         policy_version=rows.policy_version,
         action=rows.action,
@@ -132,6 +141,7 @@ def _expected_weights(rows: GateRows) -> tuple[ExpectedWeight, ...]:
         behavior=rows.behavior,
         champion=rows.champion,
         challenger=rows.challenger,
+        share=rows.weight / plan.weight_maximum,
     )
 
 
@@ -144,6 +154,7 @@ def _estimates(rows: GateRows) -> tuple[Estimate, ...]:
         challenger=rows.challenger,
         reward_model=rows.reward_model,
         unit_id=rows.unit_id,
+        weight=rows.weight,
     )
 
 
@@ -229,11 +240,11 @@ def _weights(rows: GateRows, expected: tuple[ExpectedWeight, ...], settings: Gat
     _, unit = np.unique(rows.unit_id, return_inverse=True)
     histogram = weight_histogram(weights)
     return {
-        "effective_sample_size": effective_sample_size(weights, unit),
+        "effective_sample_size": effective_sample_size(weights * rows.weight, unit),
         "quantiles": weight_quantiles(weights),
         "histogram": {"edges": list(histogram.edges), "counts": list(histogram.counts)},
         "unsupported_mass": unsupported_mass(
-            rows.behavior, rows.challenger, support_propensity=settings.support_propensity
+            rows.behavior, rows.challenger, support_propensity=settings.support_propensity, weight=rows.weight
         ),
         "expected_weight": [asdict(found) for found in expected],
     }

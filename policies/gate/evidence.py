@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from data_contracts.amendments.erased_folder import ErasedRows, kept_file, read_erased
 from data_contracts.errors import IntegrityError, SluiceError, UsageError
 from data_contracts.home import Home
 from data_contracts.storage import build_folder, canonical_json, sha256_bytes
-from policies.gate.decision import FORMULA, decide
+from policies.gate.decision import decide
+from policies.gate.formulas import RECOMPUTABLE, as_written
 from policies.gate.ledger import LookEntry, looks_of, row_ids_sha256
 from policies.gate.records import GateDecision, GateRows, Plan, concatenate
 from policies.gate.row_file import rows_from_parquet, rows_to_parquet
@@ -58,12 +60,13 @@ def store_evidence(home: Home, task: str, *, rows: GateRows, decision: GateDecis
 
 
 def load_evidence(home: Home, task: str, evidence_id: str) -> Evidence:
-    """Read a look back. Raises IntegrityError naming the file when bytes do not match their hash."""
+    """Read a look back; rows of an erased unit are missing. Raises IntegrityError naming the file when bytes do not
+    match their hash."""
     if not EVIDENCE_ID.fullmatch(evidence_id):
         raise UsageError(f"bad evidence id {evidence_id!r}: expected 64 hexadecimal digits. See `sluice status`.")
     folder = home.looks(task) / evidence_id
-    document = json.loads(_verified(folder / "decision.json", evidence_id))
-    rows = rows_from_parquet(_verified(folder / "rows.parquet", document["rows_sha256"]))
+    document = json.loads(_verified(folder, "decision.json", evidence_id))
+    rows = rows_from_parquet(_verified(folder, "rows.parquet", document["rows_sha256"]))
     decision = GateDecision(document["verdict"], tuple(document["reasons"]), document["evidence"])
     return Evidence(rows=rows, decision=decision, facts=document["facts"])
 
@@ -75,11 +78,14 @@ def verify_evidence(home: Home, task: str, evidence_id: str) -> list[str]:
         chain = _chain(home, task, evidence_id, found)
     except SluiceError as error:
         return [str(error)]
-    if found.decision.evidence["formula"] != FORMULA:
+    formula = found.decision.evidence["formula"]
+    if formula not in RECOMPUTABLE:
         return [
-            f"{_name(evidence_id)} is not recomputable by this release: expected formula {FORMULA}, got "
-            f"{found.decision.evidence['formula']}. Verify it with the release that wrote it."
+            f"{_name(evidence_id)} is not recomputable by this release: expected formula "
+            f"{' or '.join(map(str, RECOMPUTABLE))}, got {formula}. Verify it with the release that wrote it."
         ]
+    if not_recomputable(home, task, found.facts["challenger"], found.facts["look"]) is not None:
+        return []  # every hash holds; without the rows nothing more can be said
     again = _decide_again(found.decision.evidence, [evidence.rows for evidence in chain])
     return [f"{_name(evidence_id)}: {problem}" for problem in _compare(found.decision, again)]
 
@@ -96,14 +102,28 @@ def _chain(home: Home, task: str, evidence_id: str, found: Evidence) -> list[Evi
     chain = [*(load_evidence(home, task, entry.evidence_id) for entry in entries[:-1]), found]
     read: set[str] = set()
     for entry, evidence in zip(entries, chain, strict=True):
-        _check_entry(entry, evidence, read)
+        _check_entry(entry, evidence, read, erased=read_erased(home.looks(task) / entry.evidence_id))
         read.update(evidence.rows.interaction_id.tolist())
     return chain
 
 
-def _check_entry(entry: LookEntry, evidence: Evidence, read: set[str]) -> None:
+def not_recomputable(home: Home, task: str, challenger: int, look: int) -> str | None:
+    """Why the verdict of a look cannot be computed again: rows that it, or a look before it, read were erased."""
+    entries = looks_of(home, task, challenger)[:look]
+    erased = [found for entry in entries if (found := read_erased(home.looks(task) / entry.evidence_id)) is not None]
+    if not erased:
+        return None
+    n_rows = sum(found.n_rows for found in erased)
+    name = _name(entries[-1].evidence_id)
+    return f"{name} (look {look} at version {challenger}) is not recomputable: erased, {n_rows} rows"
+
+
+def _check_entry(entry: LookEntry, evidence: Evidence, read: set[str], *, erased: ErasedRows | None) -> None:
     ids = evidence.rows.interaction_id
-    if entry.row_ids_sha256 != row_ids_sha256(ids) or entry.verdict != evidence.decision.verdict:
+    same = entry.row_ids_sha256 == row_ids_sha256(ids)
+    if erased is not None:
+        same = entry.n_rows == len(ids) + erased.n_rows
+    if not same or entry.verdict != evidence.decision.verdict:
         raise IntegrityError(
             f"ledger entry {entry.index} does not fit {_name(entry.evidence_id)}: expected its rows and verdict "
             f"{evidence.decision.verdict}, got {entry.n_rows} rows and {entry.verdict}. Restore the ledger."
@@ -129,6 +149,8 @@ def _decide_again(evidence: dict[str, Any], looks: list[GateRows]) -> GateDecisi
         matured_share=_number(inputs["matured_share"]),
         rows_per_day=_number(inputs["rows_per_day"]),
         n_without_distribution=inputs["n_without_distribution"],
+        n_over_limit=inputs.get("n_over_limit", 0),
+        rows_per_unit=inputs.get("rows_per_unit"),
     )
 
 
@@ -140,7 +162,8 @@ def _number(stored: Any) -> Any:
 def _compare(stored: GateDecision, again: GateDecision) -> list[str]:
     if stored.verdict != again.verdict:
         return [f"the verdict recomputes to {again.verdict}, stored is {stored.verdict}"]
-    fresh = json.loads(canonical_json({"reasons": again.reasons, "evidence": again.evidence}))
+    evidence = as_written(again.evidence, formula=stored.evidence["formula"])
+    fresh = json.loads(canonical_json({"reasons": again.reasons, "evidence": evidence}))
     kept = {"reasons": list(stored.reasons), "evidence": stored.evidence}
     different = _differences(kept, fresh, "")
     return [f"{path} recomputes to {new}, stored is {old}" for path, old, new in different[:5]]
@@ -158,7 +181,8 @@ def _differences(old: object, new: object, path: str) -> list[tuple[str, object,
     return [] if type(old) is type(new) and old == new else [(path, old, new)]
 
 
-def _verified(path: Path, sha256: str) -> bytes:
+def _verified(folder: Path, name: str, sha256: str) -> bytes:
+    path, sha256 = kept_file(folder, name, sha256)
     data = path.read_bytes() if path.exists() else b""
     if sha256_bytes(data) != sha256:
         raise IntegrityError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from data_contracts.amendments.erased_folder import kept_file, read_erased
 from data_contracts.errors import Busy, IntegrityError
 from data_contracts.home import Home
 from data_contracts.storage import append_chain, canonical_json, read_chain, sha256_bytes
@@ -106,9 +107,11 @@ def read_row_ids(home: Home, task: str, challenger: int) -> set[str]:
     that the ledger names."""
     read: set[str] = set()
     for entry in looks_of(home, task, challenger):
-        path = home.looks(task) / entry.evidence_id / "rows.parquet"
+        folder = home.looks(task) / entry.evidence_id
+        erased = read_erased(folder)
+        path = kept_file(folder, "rows.parquet", "").path
         ids = interaction_ids(path.read_bytes()) if path.exists() else np.array([], np.str_)
-        if row_ids_sha256(ids) != entry.row_ids_sha256:
+        if erased is None and row_ids_sha256(ids) != entry.row_ids_sha256:
             raise IntegrityError(
                 f"other rows in {path}: expected those of look {entry.look} at version {challenger} in the ledger "
                 f"({entry.row_ids_sha256[:12]}), got {row_ids_sha256(ids)[:12]}. Restore the folder from a backup.",

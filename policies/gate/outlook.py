@@ -95,13 +95,15 @@ def _variance(rows: GateRows, plan: Plan, logging: NDArray[np.float64]) -> float
     d = rows.challenger - rows.champion
     if ((logging < NEVER) & (d != 0)).any():
         return math.inf
+    share = rows.weight / rows.weight.mean()  # of mean 1: the bets grow by (mean share * lift)^2 / variance
     residual = residual_variance(
         action=rows.action,
         reward=rows.reward,
         reward_model=rows.reward_model,
+        share=share,
         pseudo=plan.reward_maximum - plan.reward_minimum,
     )
-    return difference_variance(d, logging, rows.reward_model, variance=residual)
+    return difference_variance(d, logging, rows.reward_model, share=share, variance=residual)
 
 
 def _value(rows: GateRows, target: NDArray[np.float64]) -> float:
@@ -111,6 +113,7 @@ def _value(rows: GateRows, target: NDArray[np.float64]) -> float:
         propensity=rows.propensity,
         reward_model=rows.reward_model,
         unit=np.zeros(rows.n, np.int64),
+        weight=rows.weight,
     )
     return dr.evaluate(logged, target).value
 

@@ -12,11 +12,20 @@ from policies.gate.records import GateRows, Plan
 from policies.gate.statistic import NEVER
 
 
-def make_plan(rows: GateRows, *, n_planned: int, reward_minimum: float, reward_maximum: float) -> Plan:
+def make_plan(
+    rows: GateRows,
+    *,
+    n_planned: int,
+    reward_minimum: float,
+    reward_maximum: float,
+    weight_maximum: float = 1.0,
+) -> Plan:
     """Fix the scale of the bets before the first gate row is read.
 
     sigma^2 = mean_x sum_a (challenger - champion)^2 / behavior * (residual variance) + Var_x(sum_a d q): the
     variance of the DR difference as the policies alone imply it, so that no rare event has to have happened.
+    `weight_maximum` is the largest row weight that the log can hold; with weights, the variance is that of
+    share * Gamma, share = weight / weight_maximum, which the bets are on.
 
     `rows` are validation rows (earlier than the gate window; rows with a number that is not finite are left out,
     and without any the reward's range stands in): a wrong plan costs power, never validity. Returns sigma^2 in
@@ -28,14 +37,27 @@ def make_plan(rows: GateRows, *, n_planned: int, reward_minimum: float, reward_m
         raise DegenerateData(f"no plan: expected reward minimum < maximum, got [{reward_minimum}, {reward_maximum}].")
     reward_range = reward_maximum - reward_minimum
     used = _finite(rows)
+    share = np.minimum(rows.weight[used] / weight_maximum, 1.0)
     variance = residual_variance(
-        action=rows.action[used], reward=rows.reward[used], reward_model=rows.reward_model[used], pseudo=reward_range
+        action=rows.action[used],
+        reward=rows.reward[used],
+        reward_model=rows.reward_model[used],
+        share=share,
+        pseudo=reward_range,
     )
     d, predicted = (rows.challenger - rows.champion)[used], rows.reward_model[used]
-    spread = difference_variance(d, rows.behavior[used], predicted, variance=variance) if used.any() else 0.0
+    spread = (
+        difference_variance(d, rows.behavior[used], predicted, share=share, variance=variance) if used.any() else 0.0
+    )
     if not (math.isfinite(spread) and spread > 0):
         spread = variance  # no rows, or the policies agree on all of them: any scale will do
-    return Plan(n_planned=n_planned, sigma_squared=spread, reward_minimum=reward_minimum, reward_maximum=reward_maximum)
+    return Plan(
+        n_planned=n_planned,
+        sigma_squared=spread,
+        reward_minimum=reward_minimum,
+        reward_maximum=reward_maximum,
+        weight_maximum=weight_maximum,
+    )
 
 
 def residual_variance(
@@ -44,23 +66,33 @@ def residual_variance(
     reward: NDArray[np.float64],
     reward_model: NDArray[np.float64],
     pseudo: float,
+    share: NDArray[np.float64] | float = 1.0,
 ) -> float:
-    """Mean (r - q)^2 of n rows and one pseudo-row with residual `pseudo` (a rare event not seen yet). In reward^2."""
-    residual = reward - reward_model[np.arange(len(action)), action]
+    """Mean (share (r - q))^2 of n rows and one pseudo-row with residual `pseudo` (a rare event not seen yet).
+
+    `share` (n,) > 0 scales each row's part in a sum. In reward^2.
+    """
+    residual = (reward - reward_model[np.arange(len(action)), action]) * share
     return float(((residual**2).sum() + pseudo**2) / (len(residual) + 1))
 
 
 def difference_variance(
-    d: NDArray[np.float64], logging: NDArray[np.float64], predicted: NDArray[np.float64], *, variance: float
+    d: NDArray[np.float64],
+    logging: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    *,
+    variance: float,
+    share: NDArray[np.float64] | float = 1.0,
 ) -> float:
     """Variance of one row's DR difference if `logging` (n, K) draws the actions and residuals have `variance`.
 
-    mean_x sum_a d_a^2 / logging_a * variance + Var_x(sum_a d_a q_a), for d = challenger - champion (n, K).
+    mean_x sum_a d_a^2 / logging_a * variance + Var_x(share sum_a d_a q_a), for d = challenger - champion (n, K).
+    `variance` is of residuals scaled by the rows' `share` (n,), as `residual_variance` gives it.
     Actions that are never logged are left out (infinite otherwise: support is judged elsewhere). In reward^2.
     """
     taken = logging >= NEVER
     ratio = np.divide(d**2, logging, out=np.zeros_like(d), where=taken)
-    return float(ratio.sum(axis=1).mean() * variance + np.einsum("ij,ij->i", d, predicted).var())
+    return float(ratio.sum(axis=1).mean() * variance + (np.einsum("ij,ij->i", d, predicted) * share).var())
 
 
 def _finite(rows: GateRows) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,11 @@ class GateRows:
     champion: NDArray[np.float64]  # (n, K)
     challenger: NDArray[np.float64]  # (n, K)
     reward_model: NDArray[np.float64]  # (n, K) predicted reward, fitted on rows before the window
+    weight: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # (n,) 1 / sampling_rate; empty: 1 each
+
+    def __post_init__(self) -> None:
+        if not len(self.weight):
+            object.__setattr__(self, "weight", np.ones(self.n))
 
     @property
     def n(self) -> int:
@@ -43,6 +48,7 @@ class Plan:
     sigma_squared: float  # predicted variance of one paired difference
     reward_minimum: float
     reward_maximum: float
+    weight_maximum: float = 1.0  # largest row weight that the log can hold; a gate row above it is refused
 
 
 @dataclass(frozen=True, slots=True)

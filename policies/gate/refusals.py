@@ -19,6 +19,7 @@ from policies.ope.diagnostics import ExpectedWeight, unsupported_mass
 MINIMUM_ROWS: Final = 30  # fewer say nothing about weights or support; "a few more" is a matter of `hold`
 MINIMUM_UNITS: Final = 2  # a standard error clustered by unit needs two
 SUM_TOLERANCE: Final = 1e-5  # of a distribution's sum: float32 probabilities of an ONNX head over 100 actions
+ROUNDING: Final = 1e-9  # of 1 / sampling_rate
 CERTAIN: Final = 1 - 1e-9  # a behavior distribution with such an action explores nothing
 
 
@@ -40,6 +41,8 @@ def check_inputs(rows: GateRows, plan: Plan, *, n_without_distribution: int) -> 
     n_improper = int(rows.n - _proper(rows).sum())
     inside = (rows.reward >= plan.reward_minimum) & (rows.reward <= plan.reward_maximum)
     n_outside = int(rows.n - inside.sum())
+    weighed = (rows.weight > 0) & (rows.weight <= plan.weight_maximum * (1 + ROUNDING))
+    n_heavy = int(rows.n - weighed.sum())
     return (
         Check("rows", rows.n >= MINIMUM_ROWS, rows.n, MINIMUM_ROWS, _few_rows(rows.n, n_without_distribution)),
         Check(
@@ -73,6 +76,15 @@ def check_inputs(rows: GateRows, plan: Plan, *, n_without_distribution: int) -> 
             f"{n_outside:,} of {rows.n:,} rewards lie outside [{plan.reward_minimum:g}, {plan.reward_maximum:g}], the "
             "range that the contract declares and the bets rely on",
         ),
+        Check(
+            "row_weight",
+            n_heavy == 0 and math.isfinite(plan.weight_maximum),
+            n_heavy,
+            0,
+            f"{n_heavy:,} of {rows.n:,} rows stand for more than {plan.weight_maximum:g} interactions each (1 / "
+            "sampling_rate), the most that was known before the window: declare the `minimum` of sampling_rate in the "
+            "contract",
+        ),
     )
 
 
@@ -85,7 +97,9 @@ def check_evaluability(
     matured_share: float,
 ) -> tuple[Check, ...]:
     """Can these rows (sound by `check_inputs`) tell challenger from champion without a bias?"""
-    unsupported = unsupported_mass(rows.behavior, rows.challenger, support_propensity=settings.support_propensity)
+    unsupported = unsupported_mass(
+        rows.behavior, rows.challenger, support_propensity=settings.support_propensity, weight=rows.weight
+    )
     error = np.abs(rows.propensity - rows.behavior[np.arange(rows.n), rows.action])
     return (
         Check(
@@ -119,7 +133,7 @@ def check_evaluability(
 
 
 def _finite(rows: GateRows, plan: Plan) -> NDArray[np.bool_]:
-    good = np.isfinite(rows.reward) & np.isfinite(rows.propensity)
+    good = np.isfinite(rows.reward) & np.isfinite(rows.propensity) & np.isfinite(rows.weight)
     for matrix in (rows.behavior, rows.champion, rows.challenger, rows.reward_model):
         good &= np.isfinite(matrix).all(axis=1)
     bounded = math.isfinite(plan.reward_minimum) and math.isfinite(plan.reward_maximum)

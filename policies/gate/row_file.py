@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from policies.gate.records import GateRows
 
 TEXT: Final = ("interaction_id", "unit_id", "policy_version")
+WEIGHT: Final = "weight"  # only in the file where rows differ from 1
 MATRICES: Final = ("behavior", "champion", "challenger", "reward_model")  # list columns, one entry per action
 
 
 def rows_to_parquet(rows: GateRows) -> bytes:
     """zstd Parquet with page checksums; nothing in it depends on time, machine or file name."""
-    columns = {field.name: _column(field.name, getattr(rows, field.name)) for field in fields(GateRows)}
+    names = [field.name for field in fields(GateRows) if field.name != WEIGHT or (rows.weight != 1).any()]
+    columns = {name: _column(name, getattr(rows, name)) for name in names}
     stream = io.BytesIO()
     pq.write_table(
         pa.table(columns), stream, compression="zstd", write_page_checksum=True, row_group_size=1 << 17, version="2.6"
@@ -30,7 +32,8 @@ def rows_to_parquet(rows: GateRows) -> bytes:
 def rows_from_parquet(data: bytes) -> GateRows:
     """The rows that `rows_to_parquet` wrote, every number as it was; verify the hash of `data` first."""
     table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
-    return GateRows(**{field.name: _array(field.name, table[field.name]) for field in fields(GateRows)})
+    names = [field.name for field in fields(GateRows) if field.name != WEIGHT or WEIGHT in table.column_names]
+    return GateRows(**{name: _array(name, table[name]) for name in names})
 
 
 def interaction_ids(data: bytes) -> NDArray[np.str_]:

@@ -8,7 +8,16 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from data_contracts.propensity_health import weight_e_value
+from data_contracts.propensities.propensity_health import (
+    TalliedWeights,
+    WeightHealth,
+    log_e_above,
+    log_e_below,
+    mean_e_value,
+    weight_e_value,
+    weight_interval,
+)
+from policies.ope.records import weighted_mean
 
 QUANTILES: Final = {"50": 0.5, "90": 0.9, "99": 0.99, "max": 1.0}
 N_BINS: Final = 24
@@ -62,10 +71,17 @@ def weight_histogram(weights: NDArray[np.float64]) -> Histogram:
     return Histogram(tuple(edges.tolist()), tuple(counts.tolist()))
 
 
-def unsupported_mass(behavior: NDArray[np.float64], target: NDArray[np.float64], *, support_propensity: float) -> float:
+def unsupported_mass(
+    behavior: NDArray[np.float64],
+    target: NDArray[np.float64],
+    *,
+    support_propensity: float,
+    weight: NDArray[np.float64] | None = None,
+) -> float:
     """mean_x sum_a target(a|x) 1{behavior(a|x) < support_propensity}: share of the target's decisions that the
-    log can say (almost) nothing about. Both (n, K); in [0, 1]."""
-    return float(np.where(behavior < support_propensity, target, 0.0).sum(axis=1).mean())
+    log can say (almost) nothing about. Both (n, K), the mean by row `weight` (n,), None: 1; in [0, 1]."""
+    mass = np.where(behavior < support_propensity, target, 0.0).sum(axis=1)
+    return weighted_mean(mass, np.ones(len(mass)) if weight is None else weight)
 
 
 def expected_weights(
@@ -76,12 +92,15 @@ def expected_weights(
     behavior: NDArray[np.float64],
     champion: NDArray[np.float64],
     challenger: NDArray[np.float64],
+    share: NDArray[np.float64] | None = None,
 ) -> tuple[ExpectedWeight, ...]:
     """Mean weight of both targets on the rows of every policy version, and the evidence that it is not 1.
 
     w_i = target(a_i|x_i) / logged propensity + the target's mass on actions that the behavior policy never
     takes, so that E[w | x] = 1 exactly when the logged propensities are true. Given the contexts, the largest
-    possible weight is known from the policies, as the e-value asks. Shapes (n,) and (n, K).
+    possible weight is known from the policies, as the e-value asks. Shapes (n,) and (n, K). `share` (n,) in (0, 1] is
+    the row weight of a downsampled log over its largest (None: all 1): then E[share (w - 1)] = 0, and the mean is by
+    share.
     """
     found: list[ExpectedWeight] = []
     targets: dict[Literal["champion", "challenger"], NDArray[np.float64]]
@@ -90,7 +109,7 @@ def expected_weights(
         rows = policy_version == version
         for policy, target in targets.items():
             weights, maximum = _completed_weights(action[rows], propensity[rows], behavior[rows], target[rows])
-            health = weight_e_value(weights, maximum=maximum)
+            health = _health(weights, None if share is None else share[rows], maximum=maximum)
             found.append(
                 ExpectedWeight(
                     policy_version=str(version),
@@ -103,6 +122,15 @@ def expected_weights(
                 )
             )
     return tuple(found)
+
+
+def _health(weights: NDArray[np.float64], share: NDArray[np.float64] | None, *, maximum: float) -> WeightHealth:
+    if share is None or (share == 1).all():
+        return weight_e_value(weights, maximum=maximum)
+    tallied = TalliedWeights(weights, np.ones(len(weights), np.int64), share)
+    mean = weighted_mean(weights, share)
+    log_e = mean_e_value([log_e_above(tallied), log_e_below(tallied, maximum=maximum)])
+    return WeightHealth(log_e, mean, *weight_interval(tallied, tallied, maximum=maximum, mean=mean))
 
 
 def _completed_weights(

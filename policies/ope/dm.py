@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.ope.records import Evaluation, LoggedRewards
+from policies.ope.records import Evaluation, LoggedRewards, average
 
 
 def evaluate(logged: LoggedRewards, target: NDArray[np.float64]) -> Evaluation:
-    """V = mean_i sum_a target(a|x_i) q(x_i, a), for target probabilities (n, K); logged rewards are not read.
+    """V = mean_i sum_a target(a|x_i) q(x_i, a), for target probabilities (n, K); means are by row weight, and
+    logged rewards are not read.
 
     Source: Dudik, Langford & Li 2011, "Doubly robust policy evaluation and learning", eq. 1.
     """
     terms = np.einsum("ij,ij->i", target, logged.reward_model)
-    value = float(terms.mean())
-    return Evaluation(value, terms - value, np.ones(logged.n))
+    return average(terms, logged, np.ones(logged.n))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.ope.records import Evaluation, LoggedRewards, logged_weights
+from policies.ope.records import Evaluation, LoggedRewards, average, logged_weights
 
 
 def evaluate(logged: LoggedRewards, target: NDArray[np.float64]) -> Evaluation:
-    """V = mean_i [sum_a target(a|x_i) q(x_i, a) + w_i (r_i - q(x_i, a_i))], for target probabilities (n, K).
+    """V = mean_i [sum_a target(a|x_i) q(x_i, a) + w_i (r_i - q(x_i, a_i))], for target probabilities (n, K);
+    means are by row weight.
 
     Unbiased when the propensities are true, whatever the model; exact when the model is, whatever the weights.
     Source: Dudik, Langford & Li 2011, "Doubly robust policy evaluation and learning", eq. 3.
@@ -21,5 +22,4 @@ def evaluate(logged: LoggedRewards, target: NDArray[np.float64]) -> Evaluation:
     weights = logged_weights(logged, target)
     residual = logged.reward - logged.reward_model[np.arange(logged.n), logged.action]
     terms = np.einsum("ij,ij->i", target, logged.reward_model) + weights * residual
-    value = float(terms.mean())
-    return Evaluation(value, terms - value, weights)
+    return average(terms, logged, weights)

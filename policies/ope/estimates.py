@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData
-from policies.ope import dm, dr, ips, snips
+from policies.ope import dm, dr, ips, median_of_means, snips
 from policies.ope.diagnostics import effective_sample_size
 from policies.ope.records import Estimate, EstimatorName, Evaluation, LoggedRewards, TargetName, check_target
 
@@ -23,6 +23,8 @@ ESTIMATORS: Final[dict[EstimatorName, Callable[[LoggedRewards, NDArray[np.float6
     "dr": dr.evaluate,
 }
 
+TARGETS: Final[tuple[TargetName, ...]] = ("champion", "challenger", "difference")
+
 
 def estimate_all(
     *,
@@ -33,29 +35,38 @@ def estimate_all(
     challenger: NDArray[np.float64],
     reward_model: NDArray[np.float64],
     unit_id: NDArray[np.str_],
+    weight: NDArray[np.float64] | None = None,
 ) -> tuple[Estimate, ...]:
     """Every estimator for champion, challenger and difference (challenger - champion, paired on the same rows).
 
     `action`, `reward`, `propensity`, `unit_id`: (n,); `champion`, `challenger` probabilities and `reward_model`
-    predictions (from a model fitted on other rows): (n, K). Returns 12 estimates in units of reward.
+    predictions (from a model fitted on other rows): (n, K); `weight` (n,) how many interactions each row stands for
+    (None: one). Returns 15 estimates in units of reward; the median of means is that of the doubly robust terms.
     Raises DegenerateData when shapes, ranges or finiteness do not hold, or there are fewer than 2 units.
     Caveat: the intervals are for reports; see Estimate.
     """
-    _, unit = np.unique(unit_id, return_inverse=True)
+    names, unit = np.unique(unit_id.astype(np.str_, copy=False), return_inverse=True)
     logged = LoggedRewards(
-        action=action, reward=reward, propensity=propensity, reward_model=reward_model, unit=unit.astype(np.int64)
+        action=action,
+        reward=reward,
+        propensity=propensity,
+        reward_model=reward_model,
+        unit=unit.astype(np.int64),
+        weight=np.ones(len(action)) if weight is None else weight,
     )
     check_target(champion, logged, name="champion")
     check_target(challenger, logged, name="challenger")
-    estimates: list[Estimate] = []
+    found: dict[EstimatorName, tuple[Evaluation, ...]] = {}
     for name, evaluate in ESTIMATORS.items():
         low, high = evaluate(logged, champion), evaluate(logged, challenger)
-        estimates += [
-            _estimate(name, "champion", low, logged),
-            _estimate(name, "challenger", high, logged),
-            _estimate(name, "difference", high - low, logged),
-        ]
-    return tuple(estimates)
+        found[name] = (low, high, high - low)
+    block = median_of_means.assign_blocks(names)[unit]
+    found["median_of_means"] = tuple(median_of_means.evaluate(mean, logged, block) for mean in found["dr"])
+    return tuple(
+        _estimate(name, policy, evaluation, logged)
+        for name, evaluations in found.items()
+        for policy, evaluation in zip(TARGETS, evaluations, strict=True)
+    )
 
 
 def clustered_standard_error(influence: NDArray[np.float64], unit: NDArray[np.int64]) -> float:
@@ -80,7 +91,7 @@ def _estimate(name: EstimatorName, policy: TargetName, evaluation: Evaluation, l
         lower=evaluation.value - NORMAL_95 * error,
         upper=evaluation.value + NORMAL_95 * error,
         standard_error=error,
-        effective_sample_size=effective_sample_size(weights, logged.unit),
+        effective_sample_size=effective_sample_size(weights * logged.weight, logged.unit),
         n=logged.n,
         n_units=logged.n_units,
         weight_maximum=float(weights.max()),

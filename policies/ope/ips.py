@@ -9,16 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.ope.records import Evaluation, LoggedRewards, logged_weights
+from policies.ope.records import Evaluation, LoggedRewards, average, logged_weights
 
 
 def evaluate(logged: LoggedRewards, target: NDArray[np.float64]) -> Evaluation:
-    """V = mean_i w_i r_i, with w = target(a|x) / propensity, for target probabilities (n, K).
+    """V = mean_i w_i r_i, with w = target(a|x) / propensity, for target probabilities (n, K); means are by row weight.
 
     Unbiased when the propensities are true and the behavior policy takes every action the target takes.
     Source: Horvitz & Thompson 1952; Dudik, Langford & Li 2011, eq. 2.
     """
     weights = logged_weights(logged, target)
-    terms = weights * logged.reward
-    value = float(terms.mean())
-    return Evaluation(value, terms - value, weights)
+    return average(weights * logged.reward, logged, weights)

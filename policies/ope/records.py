@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData
 
-EstimatorName = Literal["ips", "snips", "dm", "dr"]
+EstimatorName = Literal["ips", "snips", "dm", "dr", "median_of_means"]
 TargetName = Literal["champion", "challenger", "difference"]
 
 SUM_TOLERANCE: Final = 1e-5  # of a distribution's sum: float32 probabilities of an ONNX head over 100 actions
@@ -31,7 +31,7 @@ class Estimate:
     lower: float
     upper: float
     standard_error: float
-    effective_sample_size: float  # (sum w)^2 / sum w^2 of the weights summed by unit; in units
+    effective_sample_size: float  # (sum w)^2 / sum w^2 of the weights summed by unit (times the rows'); in units
     n: int
     n_units: int
     weight_maximum: float  # of |w1 - w0| for the difference; 1 for dm, which weighs every row alike
@@ -42,8 +42,8 @@ class Estimate:
 class LoggedRewards:
     """n logged decisions over K actions, and a reward model fitted on other rows.
 
-    Raises DegenerateData when shapes differ, a number is not finite, an action is outside [0, K), or a
-    propensity is outside (0, 1].
+    Raises DegenerateData when shapes differ, a number is not finite, an action is outside [0, K), a
+    propensity is outside (0, 1], or a weight is not above 0.
     """
 
     action: NDArray[np.int64]  # (n,)
@@ -51,12 +51,15 @@ class LoggedRewards:
     propensity: NDArray[np.float64]  # (n,) of the logged action
     reward_model: NDArray[np.float64]  # (n, K) predicted reward
     unit: NDArray[np.int64]  # (n,) codes 0 ... n_units - 1
+    weight: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # (n,) rows each stands for; empty: one
 
     def __post_init__(self) -> None:
         shape = self.reward_model.shape
         if len(shape) != 2 or shape[0] == 0 or shape[1] == 0:
             raise DegenerateData(f"no rows to evaluate: expected a reward model of shape (n, K), got {shape}.")
-        for name in ("action", "reward", "propensity", "unit"):
+        if not len(self.weight):
+            object.__setattr__(self, "weight", np.ones(shape[0]))
+        for name in ("action", "reward", "propensity", "unit", "weight"):
             if getattr(self, name).shape != shape[:1]:
                 got = getattr(self, name).shape
                 raise DegenerateData(f"bad {name} in the logged rows: expected shape {shape[:1]}, got {got}.")
@@ -65,6 +68,7 @@ class LoggedRewards:
         _require(np.isfinite(self.reward), "reward", "finite numbers", self.reward)
         _require((self.propensity > 0) & (self.propensity <= 1), "propensity", "(0, 1]", self.propensity)
         _require(np.isfinite(self.reward_model), "reward_model", "finite numbers", self.reward_model)
+        _require(np.isfinite(self.weight) & (self.weight > 0), "weight", "finite numbers above 0", self.weight)
 
     @property
     def n(self) -> int:
@@ -73,6 +77,12 @@ class LoggedRewards:
     @property
     def n_units(self) -> int:
         return int(self.unit.max()) + 1
+
+    @property
+    def relative_weight(self) -> NDArray[np.float64]:
+        """(n,) row weights of mean 1."""
+        relative: NDArray[np.float64] = self.weight / self.weight.mean()
+        return relative
 
     def __repr__(self) -> str:
         return f"LoggedRewards(n={self.n}, n_actions={self.reward_model.shape[1]}, n_units={self.n_units})"
@@ -94,6 +104,20 @@ class Evaluation:
 
     def __repr__(self) -> str:
         return f"Evaluation(value={self.value:g}, n={len(self.influence)})"
+
+
+def weighted_mean(terms: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """sum_i weight_i terms_i / sum_i weight_i of (n,) terms: the mean of the log before it was sampled down.
+
+    Source: Hajek 1971. With equal weights of 1 it is the plain mean, to the bit.
+    """
+    return float((terms * weight).sum() / weight.sum())
+
+
+def average(terms: NDArray[np.float64], logged: LoggedRewards, weights: NDArray[np.float64]) -> Evaluation:
+    """The evaluation whose value is the weighted mean of (n,) terms; `weights` (n,) are importance weights."""
+    value = weighted_mean(terms, logged.weight)
+    return Evaluation(value, (terms - value) * logged.relative_weight, weights)
 
 
 def check_target(target: NDArray[np.float64], logged: LoggedRewards, *, name: TargetName) -> NDArray[np.float64]:

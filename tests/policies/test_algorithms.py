@@ -207,6 +207,20 @@ def test_ridge_does_not_depend_on_the_batches() -> None:
         torch.testing.assert_close(one, other)
 
 
+def test_ridge_counts_a_row_of_weight_three_as_three_rows() -> None:
+    rng = np.random.default_rng(5)
+    times = rng.integers(1, 4, size=200)
+    weighted, repeated, plain, ones = (RidgeLearner(n_features=D, n_actions=K) for _ in range(4))
+    weighted.update(gather(ONE_STEP, np.arange(200)), times * 1.0)
+    repeated.update(gather(ONE_STEP, np.repeat(np.arange(200), times)))
+    plain.update(gather(ONE_STEP, np.arange(200)))
+    ones.update(gather(ONE_STEP, np.arange(200)), np.ones(200))
+    for one, other in zip(weighted.scores_module().parameters(), repeated.scores_module().parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+    assert weights_sha256(ones.scores_module()) == weights_sha256(plain.scores_module())
+    assert weights_sha256(weighted.scores_module()) != weights_sha256(plain.scores_module())
+
+
 def weights_of(learner: Learner) -> dict[str, np.ndarray]:
     return {name: value.numpy().copy() for name, value in learner.scores_module().state_dict().items()}
 

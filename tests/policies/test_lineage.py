@@ -10,7 +10,7 @@ import pytest
 
 from data_contracts.errors import IntegrityError, UsageError
 from data_contracts.home import Home
-from data_contracts.outcomes import RewardSettings
+from data_contracts.rewards.outcomes import RewardSettings
 from data_contracts.snapshot import build_snapshot
 from data_contracts.splits import SplitSettings
 from data_contracts.storage import sha256_file

@@ -1,10 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from data_contracts.errors import DegenerateData
 from policies.logged_interactions import LoggedInteractions
-from policies.replay import NO_ROW, Replay, build_replay, draw, gather, in_order, open_columns, write_columns
+from policies.replay import (
+    NO_ROW,
+    Replay,
+    build_replay,
+    draw,
+    gather,
+    in_order,
+    open_columns,
+    weights_in_order,
+    write_columns,
+)
 
 
 def log(*, episode, step, terminated, truncated, action=None, reward=None) -> LoggedInteractions:
@@ -188,3 +200,43 @@ def test_features_that_are_not_finite_are_refused_and_named(episodes: LoggedInte
     features[5, 1] = bad
     with pytest.raises(DegenerateData, match=r"1 others \(i5\)"):
         build_replay(episodes, features)
+
+
+def test_draws_follow_the_weights(episodes: LoggedInteractions) -> None:
+    weight = np.random.default_rng(3).integers(1, 6, episodes.n) * 2.5
+    data = replace(episodes, weight=weight)
+    features = np.arange(episodes.n, dtype=np.float32)[:, None]  # a row's feature names it
+    replay = build_replay(data, features)
+    m = len(replay.drawable)
+    batch = draw(replay, batch_size=300 * m, rng=np.random.default_rng(4))
+    counts = np.bincount(batch.observations[:, 0].astype(int), minlength=episodes.n)[replay.drawable]
+    expected = 300 * m * weight[replay.drawable] / weight[replay.drawable].sum()
+    assert counts.sum() == 300 * m
+    statistic = ((counts - expected) ** 2 / expected).sum()  # chi-squared, m - 1 degrees of freedom
+    assert abs(statistic - (m - 1)) < 5 * np.sqrt(2 * (m - 1))
+    again = draw(replay, batch_size=300 * m, rng=np.random.default_rng(4))
+    np.testing.assert_array_equal(batch.observations, again.observations)
+
+
+@pytest.mark.parametrize("weight", [1.0, 10.0, 1 / 3])
+def test_equal_weights_draw_the_rows_that_no_weights_draw(episodes: LoggedInteractions, weight: float) -> None:
+    data = replace(episodes, weight=np.full(episodes.n, weight))
+    replay = build_replay(data, features_of(episodes))
+    batch = draw(replay, batch_size=64, rng=np.random.default_rng(5))
+    rows = replay.drawable[np.random.default_rng(5).integers(len(replay.drawable), size=64)]
+    np.testing.assert_array_equal(batch.observations, gather(replay, rows).observations)
+    assert [w.tolist() for w in weights_in_order(replay, batch_size=10**6)] == [[1.0] * len(replay.drawable)]
+
+
+def test_weights_come_in_the_order_of_their_rows_with_mean_one(episodes: LoggedInteractions) -> None:
+    weight = np.random.default_rng(6).random(episodes.n) + 0.1
+    replay = build_replay(replace(episodes, weight=weight), features_of(episodes))
+    found = np.concatenate(list(weights_in_order(replay, batch_size=7)))
+    assert len(found) == len(np.concatenate([b.rewards for b in in_order(replay, batch_size=7)]))
+    np.testing.assert_allclose(found, weight[replay.drawable] / weight[replay.drawable].mean(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf])
+def test_a_weight_that_is_none_is_refused(episodes: LoggedInteractions, wrong: float) -> None:
+    with pytest.raises(DegenerateData, match="finite weight above 0"):
+        replace(episodes, weight=np.where(np.arange(episodes.n) == 3, wrong, 1.0))

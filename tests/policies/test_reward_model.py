@@ -71,6 +71,40 @@ def test_leave_one_out_is_what_leaving_one_out_gives() -> None:
     assert _leave_one_out(*_decompose(x, y), penalty=penalty) == pytest.approx(sum(errors))
 
 
+def test_equal_weights_change_nothing_to_the_bit() -> None:
+    features, action, reward, _ = _world(600, 9)
+    plain = _fit(features, action, reward)
+    for weight in (1.0, 10.0, 1 / 3):
+        assert _fit(features, action, reward, weight=np.full(600, weight)).sha256 == plain.sha256
+
+
+def test_only_ratios_of_weights_matter() -> None:
+    features, action, reward, _ = _world(600, 10)
+    weight = np.random.default_rng(1).random(600) + 0.1
+    one, other = (_fit(features, action, reward, weight=weight * factor) for factor in (1.0, 8.0))
+    assert one.predict(features) == pytest.approx(other.predict(features))
+
+
+def test_downsampled_negatives_are_weighed_back() -> None:
+    """Of 40,000 rows with a reward in a tenth, one negative in ten is kept: the mean is .1, not .53."""
+    rng = np.random.default_rng(11)
+    features, action = rng.normal(size=(40_000, 3)), rng.integers(3, size=40_000)
+    truth = np.array([0.05, 0.1, 0.15])[action]
+    reward = (rng.random(40_000) < truth) * 1.0
+    rate = np.where(reward > 0, 1.0, 0.1)
+    kept = rng.random(40_000) < rate
+    weighed = _fit(features[kept], action[kept], reward[kept], weight=1 / rate[kept]).predict(features).mean(axis=0)
+    naive = _fit(features[kept], action[kept], reward[kept]).predict(features).mean(axis=0)
+    assert weighed == pytest.approx([0.05, 0.1, 0.15], abs=0.015)
+    assert (naive > 0.3).all()
+
+
+@pytest.mark.parametrize("weight", [np.zeros(5), np.full(5, np.nan), np.ones(4), np.array([1, 1, 1, 1, -1.0])])
+def test_weights_that_are_none_are_refused(weight: Array) -> None:
+    with pytest.raises(DegenerateData, match="finite weights"):
+        _fit(np.zeros((5, 2)), np.zeros(5, int), np.zeros(5), weight=weight)
+
+
 def test_pure_noise_is_shrunk_to_the_mean() -> None:
     rng = np.random.default_rng(6)
     features, action = rng.normal(size=(300, 20)), rng.integers(3, size=300)

@@ -99,7 +99,9 @@ def test_the_evidence_is_complete_and_plain_json(make_rows: MakeRows, settings: 
     assert len(evidence["trajectory"]) <= 60
     assert evidence["trajectory"][-1][0] == 900
     assert {(e["estimator"], e["policy"]) for e in evidence["estimates"]} == {
-        (e, p) for e in ("ips", "snips", "dm", "dr") for p in ("champion", "challenger", "difference")
+        (e, p)
+        for e in ("ips", "snips", "dm", "dr", "median_of_means")
+        for p in ("champion", "challenger", "difference")
     }
     assert set(evidence["lift"]) == {
         "estimate", "lower", "upper", "coverage", "relative", "champion_value", "challenger_value",

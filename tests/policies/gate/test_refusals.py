@@ -174,5 +174,5 @@ def test_a_sound_log_passes_every_check(make_rows: MakeRows, settings: GateSetti
     for seed in range(40):
         decision = _decide(make_rows(N, seed=seed), settings, plan)
         assert decision.verdict != "refuse"
-        assert len(decision.evidence["refusals"]) == 11
+        assert len(decision.evidence["refusals"]) == 12
         assert all(check["passed"] and check["observed"] is not None for check in decision.evidence["refusals"])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from data_contracts.errors import DegenerateData
 from policies.ope import Estimate, estimate_all
 
-ESTIMATORS = ("ips", "snips", "dm", "dr")
+ESTIMATORS = ("ips", "snips", "dm", "dr", "median_of_means")
 Array = NDArray[np.float64]
 
 # 3 rows, 2 actions, by hand: w = 1/.5, .5/.5, .5/.25 = 2, 1, 2; the champion takes action 0 with .5 everywhere

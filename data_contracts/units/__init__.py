@@ -1,0 +1,1 @@
+"""How much one unit, or a handful of them, may weigh."""
