@@ -61,6 +61,13 @@ def _training() -> str:
         return boot_training(Path(folder))
 
 
+def _alerts() -> str:
+    from data_contracts.home import find_home
+    from flows.alerts.doctor import boot_routes
+
+    return boot_routes(find_home())
+
+
 def _prefect() -> str:
     from prefect import __version__
     from prefect.server.api.server import create_app
@@ -75,4 +82,5 @@ CHECKS: dict[str, Callable[[], str]] = {
     "contracts": _contracts,
     "training and serving": _training,
     "prefect": _prefect,
+    "alert routes": _alerts,
 }

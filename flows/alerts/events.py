@@ -1,4 +1,4 @@
-"""The append-only chain of alert events; open incidents and pending deliveries are folded from it."""
+"""The append-only chain of alert events; open incidents and owed deliveries are folded from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from data_contracts.errors import IntegrityError
 from data_contracts.home import Home
 from data_contracts.storage import append_chain, read_chain
-from flows.alerts.rules import Finding
+from flows.alerts.findings import Finding
 
 
 class _Event(BaseModel):
@@ -29,10 +29,27 @@ class _Event(BaseModel):
 class Opened(_Event):
     kind: Literal["opened"] = "opened"
     environment: str
+    contract: str = ""  # its id; empty in chains that are older than this field
     task: str
     run_id: str | None  # None: found between runs
     finding: Finding
     sinks: tuple[str, ...]  # names of those to be told
+
+
+class Repeated(_Event):
+    """It lasts. `sinks` are told again; none: the chain only keeps what it looks like now."""
+
+    kind: Literal["repeated"] = "repeated"
+    run_id: str | None
+    finding: Finding
+    sinks: tuple[str, ...]
+
+
+class Passed(_Event):
+    """A check found it whole, but not yet often enough; `check` names that check, so that it counts once."""
+
+    kind: Literal["passed"] = "passed"
+    check: str
 
 
 class Resolved(_Event):
@@ -44,6 +61,7 @@ class Resolved(_Event):
 class Acknowledged(_Event):
     kind: Literal["acknowledged"] = "acknowledged"
     actor: str
+    sinks: tuple[str, ...] = ()
 
 
 class Delivered(_Event):
@@ -52,7 +70,17 @@ class Delivered(_Event):
     sink: str
 
 
-Event = Opened | Resolved | Acknowledged | Delivered
+class Redirected(_Event):
+    """The sink left the route before it could be told: `to` are told in its place, unless they were."""
+
+    kind: Literal["redirected"] = "redirected"
+    event: int
+    sink: str
+    to: tuple[str, ...]
+
+
+Told = Opened | Repeated | Acknowledged | Resolved  # what receivers hear of
+Event = Opened | Repeated | Passed | Acknowledged | Resolved | Delivered | Redirected
 
 
 def read_events(home: Home) -> list[Event]:
@@ -88,8 +116,9 @@ def _parse(entries: list[dict[str, Any]], home: Home) -> list[Event]:
         return _adapter().validate_python(entries)
     except ValidationError as error:
         raise IntegrityError(
-            f"unknown alert event in {_folder(home)}: expected opened, resolved, acknowledged or delivered, got "
-            f"{error.error_count()} wrong fields. Restore the folder from a backup.",
+            f"unknown alert event in {_folder(home)}: expected opened, repeated, passed, resolved, acknowledged, "
+            f"delivered or redirected, got {error.error_count()} wrong fields. Restore the folder from a backup, or "
+            "use the Sluice release that wrote it.",
             path=str(_folder(home)),
         ) from error
 

@@ -1,11 +1,10 @@
-"""An incident opens once, stays quiet while it lasts, and is resolved by the next clean run."""
+"""An incident opens once, is repeated by interval while it lasts, and is resolved when checks pass."""
 
 from __future__ import annotations
 
 import json
-import re
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,14 @@ import pytest
 
 from data_contracts.errors import IntegrityError, UsageError
 from data_contracts.home import Home
-from flows.alerts.incidents import (
-    RULES,
-    AlertResult,
-    Finding,
-    acknowledge,
-    open_incidents,
-    report_findings,
-    stale_finding,
-)
+from data_contracts.storage import append_chain
+from flows.alerts.findings import Finding, fresh_finding, refused_in_a_row, stale_finding
+from flows.alerts.incidents import AlertResult, acknowledge, open_incidents
+from flows.alerts.route import AlertRoute, Repeat
+from tests.flows.alerts.small_incidents import HOUR, NOW, finding, report
 
-NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-RULES_CHECKED = ("contract", "drift", "run_failed")
+FIRST = "prod.shop_log.shop.expected_weight.1"
+PATIENT = AlertRoute(repeat=Repeat(page=timedelta(days=99), ticket=timedelta(days=99)))
 
 
 @pytest.fixture
@@ -33,78 +27,120 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
 
 
-def finding(rule: str = "contract", summary: str = "row_count failed") -> Finding:
-    return Finding.of_rule(
-        rule,
-        summary=summary,
-        observed="0 rows",
-        limit="> 0",
-        scope="task shop",
-        owner="shop-data",
-        next_command="sluice validate shop",
-        links=("data_docs/index.html",),
-    )
-
-
-def report(home: Home, *findings: Finding, hour: int = 0, task: str = "shop", environment: str = "prod") -> AlertResult:
-    return report_findings(
-        home,
-        task=task,
-        environment=environment,
-        findings=findings,
-        rules_checked=RULES_CHECKED,
-        webhooks=(),
-        now=NOW + hour * HOUR,
-        run_id=f"run{hour}",
-        pauses=(),
-    )
-
-
-def log_lines(home: Home) -> list[dict[str, object]]:
+def log_lines(home: Home) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (home.alerts / "alerts.log").read_text().splitlines()]
 
 
+def told(home: Home) -> list[tuple[str, str]]:
+    return [(line["event_action"], line["dedup_key"]) for line in log_lines(home)]
+
+
 def test_opened_once_then_resolved_then_opened_anew(home: Home) -> None:
-    first = "prod.shop.contract.1"
-    assert report(home, finding()) == AlertResult(opened=(first,), resolved=(), still_open=(), n_undelivered=0)
-    assert report(home, finding(), hour=1) == AlertResult((), (), (first,), 0)
+    assert report(home, finding()) == AlertResult(opened=(FIRST,), resolved=(), still_open=(), n_undelivered=0)
+    assert report(home, finding(), hour=0.5) == AlertResult((), (), (FIRST,), 0)
     [incident] = open_incidents(home)
-    assert (incident.opened_at, incident.run_id, incident.summary) == (NOW, "run0", "row_count failed")
-    assert report(home, hour=2) == AlertResult((), (first,), (), 0)
-    assert report(home, hour=3) == AlertResult((), (), (), 0)
+    assert (incident.opened_at, incident.run_id, incident.summary) == (NOW, "run0", "expected_weight is broken")
+    assert report(home, hour=0.6) == AlertResult((), (FIRST,), (), 0)
+    assert report(home, hour=0.7) == AlertResult((), (), (), 0)
     assert open_incidents(home) == []
-    assert report(home, finding(), hour=4).opened == ("prod.shop.contract.2",)
-    assert [(line["event_action"], line["dedup_key"]) for line in log_lines(home)] == [
-        ("trigger", first),
-        ("resolve", first),
-        ("trigger", "prod.shop.contract.2"),
-    ]
+    second = "prod.shop_log.shop.expected_weight.2"
+    assert report(home, finding(), hour=4).opened == (second,)
+    assert told(home) == [("trigger", FIRST), ("resolve", FIRST), ("trigger", second)]
 
 
-def test_incidents_are_apart_by_rule_task_and_environment(home: Home) -> None:
+def test_incidents_are_apart_by_rule_task_environment_and_contract(home: Home) -> None:
     report(home, finding(), finding("drift"))
     report(home, finding(), task="other")
     report(home, finding(), environment="dev")
     assert len(open_incidents(home)) == 4
-    assert report(home, finding("drift"), hour=1).resolved == ("prod.shop.contract.1",)
-    assert [i.incident_id for i in open_incidents(home, "shop")] == ["prod.shop.drift.1", "dev.shop.contract.1"]
+    assert report(home, finding("drift"), hour=0.5).resolved == (FIRST,)
+    assert [i.incident_id for i in open_incidents(home, "shop")] == [
+        "prod.shop_log.shop.drift.1",
+        "dev.shop_log.shop.expected_weight.1",
+    ]
     assert [i.task for i in open_incidents(home, "other")] == ["other"]
+
+
+def test_under_another_contract_it_is_another_incident_and_the_old_one_ends(home: Home) -> None:
+    report(home, finding())
+    moved = report(home, finding(), contract="new_log", hour=0.5)
+    assert (moved.resolved, moved.opened) == ((FIRST,), ("prod.new_log.shop.expected_weight.1",))
 
 
 def test_a_rule_that_was_not_checked_is_not_resolved(home: Home) -> None:
     report(home, finding("integrity"))
-    assert report(home, hour=1).still_open == ("prod.shop.integrity.1",)
+    assert report(home, hour=0.5).still_open == ("prod.shop_log.shop.integrity.1",)
 
 
-def test_acknowledging_keeps_the_first_name_and_silences_nothing_else(home: Home) -> None:
+def test_a_page_repeats_every_hour_and_a_ticket_every_day_under_the_same_key(home: Home) -> None:
+    drift = "prod.shop_log.shop.drift.1"
+    report(home, finding(), finding("drift"))
+    assert report(home, finding(), finding("drift"), hour=0.9).repeated == ()
+    assert report(home, finding(), finding("drift"), hour=1).repeated == (FIRST,)
+    assert report(home, finding(), finding("drift"), hour=1.9).repeated == ()
+    assert report(home, finding(), finding("drift"), hour=24).repeated == (FIRST, drift)
+    assert told(home)[2:] == [("trigger", FIRST), ("trigger", FIRST), ("trigger", drift)]
+    assert [line["repeat"] for line in log_lines(home)] == [0, 0, 1, 2, 1]
+    assert len({line["event_id"] for line in log_lines(home)}) == 5
+    assert [i.n_repeats for i in open_incidents(home)] == [2, 1]
+
+
+def test_it_repeats_with_what_it_looks_like_now_also_between_runs(home: Home) -> None:
     report(home, finding())
-    seen = acknowledge(home, "prod.shop.contract.1", actor="ada", now=NOW + HOUR)
+    report(home, finding(observed="0.2"), hour=1)
+    report(home, hour=2, rules=("stale",))  # the monitor: this rule was not checked
+    assert [line["observed"] for line in log_lines(home)] == ["0.33", "0.2", "0.2"]
+
+
+def test_an_acknowledged_page_repeats_as_a_ticket_and_a_ticket_not_at_all(home: Home) -> None:
+    report(home, finding(), finding("drift"))
+    for incident in (FIRST, "prod.shop_log.shop.drift.1"):
+        acknowledge(home, incident, actor="ada", now=NOW)
+    assert report(home, finding(), finding("drift"), hour=23).repeated == ()
+    assert report(home, finding(), finding("drift"), hour=24).repeated == (FIRST,)
+
+
+def test_acknowledging_keeps_the_first_name(home: Home) -> None:
+    report(home, finding())
+    seen = acknowledge(home, FIRST, actor="ada", now=NOW + HOUR)
     assert (seen.acknowledged_by, seen.acknowledged_at) == ("ada", NOW + HOUR)
-    assert acknowledge(home, "prod.shop.contract.1", actor="bob", now=NOW + 2 * HOUR).acknowledged_by == "ada"
+    assert acknowledge(home, FIRST, actor="bob", now=NOW + 2 * HOUR).acknowledged_by == "ada"
     assert open_incidents(home)[0].to_json()["acknowledged_by"] == "ada"
-    assert report(home, hour=3).resolved == ("prod.shop.contract.1",)
-    with pytest.raises(UsageError, match=r"no open incident 'prod\.shop\.contract\.1'"):
-        acknowledge(home, "prod.shop.contract.1", actor="ada", now=NOW)
+    assert report(home, hour=3).resolved == (FIRST,)
+    with pytest.raises(UsageError, match=r"no open incident 'prod\.shop_log\.shop\.expected_weight\.1'"):
+        acknowledge(home, FIRST, actor="ada", now=NOW)
+
+
+def test_resolved_after_so_many_passing_checks_in_a_row(home: Home) -> None:
+    route = PATIENT.model_copy(update={"resolve_after": 3})
+    report(home, finding(), route=route)
+    assert report(home, hour=1, route=route).resolved == ()
+    assert report(home, hour=1, route=route).resolved == (), "a run that is taken over is one check"
+    assert report(home, hour=2, route=route).resolved == ()
+    assert report(home, finding(), hour=3, route=route).still_open == (FIRST,), "it came back: counted anew"
+    assert report(home, hour=4, route=route).resolved == ()
+    assert report(home, hour=5, route=route).resolved == ()
+    assert report(home, hour=6, route=route).resolved == (FIRST,)
+    assert told(home) == [("trigger", FIRST), ("resolve", FIRST)]
+
+
+def test_drift_closes_by_the_word_of_its_detector_whatever_the_task_says(home: Home) -> None:
+    route = PATIENT.model_copy(update={"resolve_after": 9})
+    report(home, finding("drift"), route=route)
+    assert report(home, hour=1, route=route).resolved == ("prod.shop_log.shop.drift.1",)
+
+
+def test_a_ticket_that_becomes_a_page_is_opened_anew_and_a_page_that_eases_stays(home: Home) -> None:
+    ticket = finding("required", urgency="ticket")
+    report(home, ticket, route=PATIENT)
+    risen = report(home, finding("required"), hour=1, route=PATIENT)
+    assert (risen.resolved, risen.opened) == (
+        ("prod.shop_log.shop.required.1",),
+        ("prod.shop_log.shop.required.2",),
+    )
+    assert report(home, ticket, hour=2, route=PATIENT).still_open == ("prod.shop_log.shop.required.2",)
+    report(home, ticket, hour=3)  # repeated under the default route
+    assert [line["urgency"] for line in log_lines(home)] == ["ticket", "ticket", "page", "page"]
 
 
 def test_mistakes_of_the_caller_are_refused(home: Home) -> None:
@@ -112,6 +148,8 @@ def test_mistakes_of_the_caller_are_refused(home: Home) -> None:
         report(home, finding(), finding())
     with pytest.raises(ValueError, match="unknown rule 'typo'"):
         Finding.model_validate({**finding().model_dump(), "rule": "typo"})
+    with pytest.raises(ValueError, match="unknown rules checked"):
+        report(home, rules=("typo",))
     assert open_incidents(home) == []
 
 
@@ -129,17 +167,47 @@ def test_two_runs_at_once_open_one_incident(home: Home) -> None:
 def test_a_changed_event_is_found(home: Home) -> None:
     report(home, finding())
     report(home, hour=1)
-    path = sorted((home.alerts / "events").iterdir())[0]
-    path.write_bytes(path.read_bytes().replace(b"row_count", b"row-count"))
+    path = home.alerts / "events" / "00000001.json"
+    path.write_bytes(path.read_bytes().replace(b"0.33", b"0.34"))
     with pytest.raises(IntegrityError, match="damaged entry"):
         open_incidents(home)
+
+
+def test_chains_that_are_older_still_fold_and_end(home: Home) -> None:
+    """Events as they were stored before incidents knew contract, repetition and groups."""
+    old_finding = {
+        "rule": "contract",
+        "urgency": "page",
+        "summary": "2 of 9 checks failed: range, required",
+        "observed": "3 rows",
+        "limit": "0 rows",
+        "scope": "task shop",
+        "effect": "Nothing was trained.",
+        "owner": "shop-data",
+        "runbook": "infra/RUNBOOK.md#contract",
+        "links": [],
+        "next_command": "sluice status shop",
+    }
+    common = {"incident_id": "prod.shop.contract.1", "at": "2026-11-20T03:00:00+00:00"}
+    opened = {"environment": "prod", "task": "shop", "run_id": "r", "finding": old_finding, "sinks": ["log"]}
+    for entry in (
+        {**common, "kind": "opened", **opened},
+        {**common, "kind": "delivered", "event": 1, "sink": "log"},
+        {**common, "kind": "acknowledged", "actor": "ada"},
+    ):
+        append_chain(home.alerts / "events", lambda entries, entry=entry: entry)  # type: ignore[misc]
+    [incident] = open_incidents(home)
+    assert (incident.contract, incident.rule, incident.acknowledged_by) == ("", "contract", "ada")
+    lasting = report(home, finding("range"), route=PATIENT)
+    assert (lasting.opened, lasting.still_open) == ((), ("prod.shop.contract.1",)), "an upgrade pages nobody again"
+    assert report(home, hour=1).resolved == ("prod.shop.contract.1",)
 
 
 def test_a_summary_cannot_steer_a_terminal_or_break_the_log(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     report(home, finding(summary="bad\x1b[2J\nALERT page fake"))
     [line] = capsys.readouterr().err.splitlines()
     assert "\x1b" not in line
-    assert line.startswith("ALERT page shop/contract: bad [2J ALERT page fake (next: sluice validate shop; see infra/")
+    assert line.startswith("ALERT page shop/expected_weight: bad [2J ALERT page fake (next: sluice validate shop; see")
     assert len(log_lines(home)) == 1
 
 
@@ -168,24 +236,15 @@ def test_a_task_that_never_succeeded_is_late_from_when_it_was_known() -> None:
     assert late.observed == "49.0 hours, none so far"
 
 
-RUNBOOK = Path(__file__).parents[3] / "infra" / "RUNBOOK.md"
+@pytest.mark.parametrize(("hours", "found"), [(48.0, False), (48.1, True)])
+def test_freshness(hours: float, found: bool) -> None:
+    arguments: dict[str, Any] = {"task": "shop", "now": NOW, "freshness_hours": 48.0, "owner": "o", "next_command": "c"}
+    old = fresh_finding(NOW - timedelta(hours=hours), **arguments)
+    assert (old is not None) == found
+    assert fresh_finding(None, **arguments) is None, "a task without rows has nothing that could be late"
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_the_runbook_has_an_entry_with_commands_that_exist(rule: str) -> None:
-    from flows.cli import cli
-
-    entries = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK.read_text(), re.M | re.S))
-    assert finding(rule).runbook == f"infra/RUNBOOK.md#{rule}"
-    entry = entries[rule]
-    assert f"Urgency: {RULES[rule].urgency}." in entry
-    for part in ("What it means.", "What keeps working.", "First three commands.", "Whom to call."):
-        assert f"**{part}**" in entry, part
-    steps = re.findall(r"^(\d)\. `sluice (\w+)", entry, re.M)
-    assert [number for number, _ in steps] == ["1", "2", "3"]
-    named = re.findall(r"`sluice (\w+)", entry)
-    assert set(named) <= set(cli.commands)
-
-
-def test_the_runbook_has_no_entry_without_a_rule() -> None:
-    assert re.findall(r"^## (\w+)$", RUNBOOK.read_text(), re.M) == list(RULES)
+def test_refusals_in_a_row_end_with_any_other_verdict() -> None:
+    assert refused_in_a_row([]) == 0
+    assert refused_in_a_row(["refuse", "hold", "refuse", "refuse"]) == 2
+    assert refused_in_a_row(["refuse", "refuse", "promote"]) == 0
