@@ -7,7 +7,7 @@ from typing import Literal
 
 from data_contracts.contract import Severity
 
-SectionName = Literal["sla", "propensities", "outcomes", "feedback_loop", "influence"]
+SectionName = Literal["sla", "propensities", "outcomes", "feedback_loop", "influence", "first_day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class CheckResult:
     limit: str
     n_rows: int
     description: str
+    examples: tuple[str, ...] = ()  # interaction_ids of at most five rows that break it
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
 
+from data_contracts.checks import CheckResult, Section
 from data_contracts.contract import Contract
 from data_contracts.drift.records import DriftResult, Level
 from data_contracts.errors import StoreError
-from data_contracts.findings import Finding
+from data_contracts.findings import Finding, check_result
 from data_contracts.judgement import Judgement, render_data_docs
 from data_contracts.storage import build_folder, canonical_json, sha256_bytes, write_atomic
 
@@ -26,6 +27,10 @@ EXTERNAL: Final = (
     re.compile(r"<link\b[^>]*>", re.IGNORECASE),
     re.compile(r"<footer\b.*?</footer>", re.DOTALL | re.IGNORECASE),
     re.compile(r"\son\w+=\"[^\"]*\"", re.IGNORECASE),
+)
+CHECKS_HEAD: Final = (
+    '<table class="checks"><thead><tr><th>Status</th><th>Rule</th><th>Column</th><th>Expected</th>'
+    "<th>Observed</th><th>Limit</th><th>Rows</th></tr></thead><tbody>"
 )
 LOGO: Final = re.compile(r"<img\b[^>]*\bsrc=\"https?:[^>]*>", re.IGNORECASE)
 CSS_URL: Final = re.compile(r"url\(\s*['\"]?(?:https?:)?//[^)]*\)", re.IGNORECASE)
@@ -40,6 +45,7 @@ def publish_data_docs(
     drift: DriftResult | None,
     level: Level,
     as_of: datetime,
+    sections: Sequence[Section] = (),
 ) -> str:
     """Publish the pages of one validation under `folder`; returns the path of its index.html.
 
@@ -55,7 +61,16 @@ def publish_data_docs(
             render_data_docs(judgement, building)
             _make_offline(building)
     details = next((folder / name).glob("validations/**/*.html")).relative_to(folder)
-    page = _index(judgement, findings, contract=contract, drift=drift, level=level, as_of=as_of, details=str(details))
+    page = _index(
+        judgement,
+        findings,
+        contract=contract,
+        drift=drift,
+        level=level,
+        as_of=as_of,
+        details=str(details),
+        sections=sections,
+    )
     write_atomic(folder / INDEX, page.encode())
     for old in folder.iterdir():
         if old.is_dir() and old.name != name:
@@ -111,8 +126,9 @@ def _index(
     level: Level,
     as_of: datetime,
     details: str,
+    sections: Sequence[Section],
 ) -> str:
-    """One self-contained page: the level, the broken expectations first, drift, and where to read on."""
+    """One self-contained page: the level, drift, the sections, the broken expectations first, and where to read on."""
     judged = sorted(zip(findings, judgement.passed, strict=True), key=lambda pair: pair[1])
     n_failed = sum(not passed for passed in judgement.passed)
     return "\n".join(
@@ -126,29 +142,38 @@ def _index(
             f'<a href="{html.escape(details)}">Pages of Great Expectations</a></p>',
             "<h2>Drift</h2>",
             *_drift(drift),
+            *(line for section in sections for line in _section(section)),
             "<h2>Expectations</h2>",
-            '<table class="checks"><thead><tr><th>Status</th><th>Rule</th><th>Column</th><th>Expected</th>'
-            "<th>Observed</th><th>Limit</th><th>Rows</th></tr></thead><tbody>",
-            *(_row(finding, passed) for finding, passed in judged),
+            CHECKS_HEAD,
+            *(_row(check_result(finding, passed=passed)) for finding, passed in judged),
             "</tbody></table></main></body></html>\n",
         ]
     )
 
 
-def _row(finding: Finding, passed: bool) -> str:
-    expectation = finding.expectation
-    status = "✔" if passed else f'<span class="badge {expectation.level}">{expectation.level}</span>'
-    texts = (
-        expectation.rule,
-        expectation.column or "",
-        expectation.description,
-        finding.observed,
-        str(expectation.limit),
-        f"{finding.n_rows:,}",
-    )
+def _row(check: CheckResult) -> str:
+    status = "✔" if check.passed else f'<span class="badge {check.level}">{check.level}</span>'
+    seen = check.observed + (f" (e.g. {', '.join(check.examples)})" if check.examples else "")
+    texts = (check.rule, check.column or "", check.description, seen, check.limit, f"{check.n_rows:,}")
     cells = "".join(f"<td>{html.escape(text)}</td>" for text in texts)
-    shade = "passed" if passed else "failed"
+    shade = "passed" if check.passed else "failed"
     return f'<tr class="{shade}"><td>{status}</td>{cells}</tr>'
+
+
+def _section(section: Section) -> list[str]:
+    """A heading, the checks, tables for people, and notes."""
+    lines = [f"<h2>{html.escape(section.title)}</h2>"]
+    if section.checks:
+        ordered = sorted(section.checks, key=lambda check: check.passed)
+        lines += [CHECKS_HEAD, *(_row(check) for check in ordered), "</tbody></table>"]
+    for table in section.tables:
+        head = "".join(f"<th>{html.escape(word)}</th>" for word in table.columns)
+        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
+        lines += [
+            f"<h3>{html.escape(table.title)}</h3>",
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>",
+        ]
+    return [*lines, *(f'<p class="soft">{html.escape(note)}</p>' for note in section.notes)]
 
 
 def _drift(drift: DriftResult | None) -> list[str]:
@@ -159,6 +184,7 @@ def _drift(drift: DriftResult | None) -> list[str]:
         f"{html.escape(drift.detail)}; statistic {drift.statistic:.4g}.<br>"
         f'<span class="soft">Budget: {html.escape(drift.false_alarm_budget)}.</span></p>'
     )
+    said += "".join(f"<p>In the week before: {html.escape(cause)}.</p>" for cause in drift.possible_causes)
     if not drift.top:
         return [said]
     rows = "".join(

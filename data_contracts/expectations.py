@@ -23,7 +23,9 @@ from data_contracts.table_limits import Limit, none_of_the_rows
 class Expectation:
     """`sql` is an aggregate over table `interactions` with `?` for `values`; `shown_sql` says more to a reader.
 
-    The table has the columns of interaction_schema and `matured` (see outcomes.attach_rewards).
+    The table has the columns of interaction_schema and `matured` (see outcomes.attach_rewards). `condition`, with the
+    same values, picks the rows that break it. A broken limit counts only if `exact_sql`, where there is one, breaks
+    it too: then `sql` is a cheap bound that never hides a broken row.
     """
 
     rule: str
@@ -34,17 +36,20 @@ class Expectation:
     sql: str
     values: tuple[object, ...] = ()
     shown_sql: str = ""
+    condition: str = ""
+    exact_sql: str = ""
+    stands_alone: bool = False  # `sql` is a query of its own over the table, not an aggregate of one pass
 
 
-def schema_problems(rows: pa.Table, contract: Contract) -> dict[str, str]:
-    """Contract columns that `rows` lacks or holds with another type than the store's, and what is wrong."""
+def schema_problems(schema: pa.Schema, contract: Contract) -> dict[str, str]:
+    """Contract columns that `schema` lacks or holds with another type than the store's, and what is wrong."""
     problems = {}
     own = {c.name: LOGICAL_TYPES[c.logical_type] for c in contract.own_columns}
     for name, wanted in {**RESERVED, **own, "batch_id": ADDED["batch_id"]}.items():
-        if name not in rows.column_names:
+        if name not in schema.names:
             problems[name] = "is missing"
-        elif rows.schema.field(name).type != wanted:
-            problems[name] = f"is {rows.schema.field(name).type}, not {wanted}"
+        elif schema.field(name).type != wanted:
+            problems[name] = f"is {schema.field(name).type}, not {wanted}"
     return problems
 
 
@@ -66,60 +71,103 @@ def quote(name: str) -> str:
 def _of_column(column: Column) -> Iterator[Expectation]:
     stored = RESERVED.get(column.name, LOGICAL_TYPES[column.logical_type])
     name, number = quote(column.name), pa.types.is_floating(stored) or pa.types.is_integer(stored)
-
-    def rows_that(rule: str, condition: str, text: str, *values: object, shown_sql: str = "") -> Expectation:
-        sql = f"count(*) FILTER (WHERE {condition})"
-        return Expectation(rule, column.name, "block", none_of_the_rows(), text, sql, values, shown_sql)
-
     if column.name == "reward" and column.required:
         # rewards of rows that have not matured are withheld by attach_rewards
-        yield rows_that("required", f"{name} IS NULL AND matured", "reward is present in every matured row")
+        missing, text = f"{name} IS NULL AND matured", "reward is present in every matured row"
+        yield _rows_that("required", column.name, missing, text)
     elif column.required or column.name in REQUIRED:
-        yield rows_that("required", f"{name} IS NULL", f"{column.name} is present in every row")
+        text = f"{column.name} is present in every row"
+        yield _rows_that("required", column.name, f"{name} IS NULL", text, count=f"count(*) - count({name})")
     if pa.types.is_floating(stored):
-        yield rows_that("finite", f"NOT isfinite({name})", f"{column.name} is a finite number")
+        bound = _unless(f"isfinite(min({name})) AND isfinite(max({name}))")
+        text = f"{column.name} is a finite number"
+        yield _rows_that("finite", column.name, f"NOT isfinite({name})", text, bound=bound)
     if number and (column.minimum is not None or column.maximum is not None):
-        low = -math.inf if column.minimum is None else column.minimum
-        high = math.inf if column.maximum is None else column.maximum
-        inside = f"{name} BETWEEN ?::DOUBLE AND ?::DOUBLE"
-        text = f"{column.name} is {Limit(column.minimum, column.maximum, '')}"
-        shown = f"concat('from ', min({name}), ' to ', max({name}))"
-        yield rows_that("range", f"NOT {inside}", text, low, high, shown_sql=shown)
+        yield _range(column)
     if column.valid_values is not None:
         allowed: list[object] = [float(v) for v in column.valid_values] if number else list(column.valid_values)
         value = f"{name}::DOUBLE" if number else f"{name}::VARCHAR"
         text = f"{column.name} is one of {len(allowed)} declared values"
-        yield rows_that("valid_values", f"NOT list_contains(?, {value})", text, allowed)
+        yield _rows_that("valid_values", column.name, f"NOT list_contains(?, {value})", text, allowed)
     if column.unique and column.name != "interaction_id":
-        yield Expectation(
-            rule="unique",
-            column=column.name,
-            level="block",
-            limit=none_of_the_rows(),
-            description=f"no value of {column.name} occurs twice",
-            sql=f"count({name}) - count(DISTINCT {name})",
-        )
+        yield _unique(column.name)
+
+
+def _range(column: Column) -> Expectation:
+    name = quote(column.name)
+    low = -math.inf if column.minimum is None else column.minimum
+    high = math.inf if column.maximum is None else column.maximum
+    return _rows_that(
+        "range",
+        column.name,
+        f"NOT {name} BETWEEN ?::DOUBLE AND ?::DOUBLE",
+        f"{column.name} is {Limit(column.minimum, column.maximum, '')}",
+        low,
+        high,
+        bound=_unless(f"min({name}) >= ?::DOUBLE AND max({name}) <= ?::DOUBLE"),
+        shown_sql=f"concat('from ', min({name}), ' to ', max({name}))",
+    )
 
 
 def _of_record(actions: tuple[str, ...], as_of: datetime) -> Iterator[Expectation]:
     """What the interaction record demands, whatever the contract says."""
-
-    def rows_that(rule: str, column: str, condition: str, text: str, *values: object) -> Expectation:
-        sql = f"count(*) FILTER (WHERE {condition})"
-        return Expectation(rule, column, "block", none_of_the_rows(), text, sql, values)
-
-    duplicates = "count(interaction_id) - count(DISTINCT interaction_id)"
-    yield Expectation(
-        "unique", "interaction_id", "block", none_of_the_rows(), "no interaction_id occurs twice", duplicates
-    )
+    yield _unique("interaction_id")
     condition, text = "NOT list_contains(?, action)", f"action is one of the {len(actions)} declared actions"
-    yield rows_that("known_action", "action", condition, text, list(actions))
+    yield _rows_that("known_action", "action", condition, text, list(actions))
     condition = "NOT (propensity > 0 AND propensity <= 1)"  # true of NaN, which DuckDB sorts above all numbers
-    yield rows_that("propensity", "propensity", condition, "propensity lies in (0, 1] where it is logged")
+    text = "propensity lies in (0, 1] where it is logged"
+    bound = _unless("min(propensity) > 0 AND max(propensity) <= 1")
+    yield _rows_that("propensity", "propensity", condition, text, bound=bound)
     text = "action_probabilities, where logged, holds one probability per declared action, and they sum to 1"
     condition = (
         "list_count(action_probabilities) <> ? OR NOT (list_min(action_probabilities) >= 0) "
         "OR NOT (abs(list_sum(action_probabilities) - 1) <= ?::DOUBLE)"
     )
-    yield rows_that("action_probabilities", "action_probabilities", condition, text, len(actions), TOLERANCE)
-    yield rows_that("as_of", "occurred_at", "occurred_at > ?", f"occurred_at is not after {as_of.isoformat()}", as_of)
+    yield _rows_that("action_probabilities", "action_probabilities", condition, text, len(actions), TOLERANCE)
+    text = f"occurred_at is not after {as_of.isoformat()}"
+    yield _rows_that("as_of", "occurred_at", "occurred_at > ?", text, as_of, bound=_unless("max(occurred_at) <= ?"))
+
+
+def _rows_that(
+    rule: str,
+    column: str,
+    condition: str,
+    text: str,
+    *values: object,
+    count: str = "",
+    bound: str = "",
+    shown_sql: str = "",
+) -> Expectation:
+    """No row may meet `condition`. `count` is a cheaper way to the same number, `bound` one to 0 or something else."""
+    exact = count or f"count(*) FILTER (WHERE {condition})"
+    return Expectation(
+        rule,
+        column,
+        "block",
+        none_of_the_rows(),
+        text,
+        sql=bound or exact,
+        values=values,
+        shown_sql=shown_sql,
+        condition=condition,
+        exact_sql=exact,
+    )
+
+
+def _unless(good: str) -> str:
+    """0 where the aggregate `good` is true of all rows (or there are none), else 1: the extremes see every bad row."""
+    return f"CASE WHEN coalesce({good}, true) THEN 0 ELSE 1 END"
+
+
+def _unique(column: str) -> Expectation:
+    """Hashes of 64 bits take a third of the time; equal values have equal hashes, so no repetition stays unseen."""
+    name = quote(column)
+    return Expectation(
+        rule="unique",
+        column=column,
+        level="block",
+        limit=none_of_the_rows(),
+        description=f"no value of {column} occurs twice",
+        sql=f"count({name}) - count(DISTINCT hash({name})) FILTER (WHERE {name} IS NOT NULL)",
+        exact_sql=f"count({name}) - count(DISTINCT {name})",
+    )

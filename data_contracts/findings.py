@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from data_contracts.checks import CheckResult
 from data_contracts.contract import Contract, TableRule
-from data_contracts.drift.rows import MATURED
 from data_contracts.expectations import Expectation
-from data_contracts.propensity_health import log_e_above, log_e_below, weight_e_value
+from data_contracts.propensities.propensity_evidence import expected_weight, show_weight
+from data_contracts.propensities.propensity_tally import PropensityTally, VersionPropensities
+from data_contracts.row_source import RELATION, Rows
 from data_contracts.table_limits import Limit
 from data_contracts.table_rules import EXPECTED_WEIGHT
 
+if TYPE_CHECKING:
+    import duckdb
+
 THRESHOLD = 1000.0  # e-value against E[w] = 1; a true log exceeds it, ever, with probability <= 1/1000
-MARGIN = 2.0  # times the largest weight seen: the bound where the contract declares no smallest propensity
+EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +34,78 @@ class Finding:
     value: float | None
     observed: str
     n_rows: int
+    examples: tuple[str, ...] = ()  # interaction_ids of rows that break it
 
 
-def measure_expectations(rows: pa.Table, expectations: tuple[Expectation, ...]) -> tuple[Finding, ...]:
-    """One aggregate query over `rows` for all `expectations`; without column `matured`, all rows are matured."""
-    import duckdb
-
-    if MATURED not in rows.column_names:
-        rows = rows.append_column(MATURED, pa.array(np.ones(rows.num_rows, np.bool_)))
-    selected: list[str] = []
-    values: list[object] = []
-    for expectation in expectations:
-        selected += [expectation.sql, expectation.shown_sql or "''"]
-        values += expectation.values
-    with duckdb.connect(":memory:", config=_settings()) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("interactions", rows)
-        measured = connection.execute(f"SELECT {', '.join(selected)} FROM interactions", values).fetchone()  # noqa: S608
-    return tuple(
-        _finding(expectation, measured[2 * i], measured[2 * i + 1], rows.num_rows)
-        for i, expectation in enumerate(expectations)
+def check_result(finding: Finding, *, passed: bool) -> CheckResult:
+    """The finding as everybody else reads it."""
+    expectation = finding.expectation
+    return CheckResult(
+        rule=expectation.rule,
+        column=expectation.column,
+        level=expectation.level,
+        passed=passed,
+        observed=finding.observed,
+        limit=str(expectation.limit),
+        n_rows=finding.n_rows,
+        description=expectation.description,
+        examples=finding.examples,
     )
+
+
+def measure_expectations(rows: Rows, expectations: tuple[Expectation, ...]) -> tuple[int, tuple[Finding, ...]]:
+    """The number of rows, and what each of `expectations` says of them: one aggregate query for all, and a second for
+    those that look broken: the exact value where the first was a bound, and up to five of the rows that break it."""
+    with rows.connect() as connection:
+        n_rows, found = _measure(connection, rows, expectations)
+        broken = [i for i, f in enumerate(found) if f.value is not None and not f.expectation.limit.holds(f.value)]
+        if broken:
+            closer = _look_closer(connection, rows, tuple(expectations[i] for i in broken))
+            for i, finding in zip(broken, closer, strict=True):
+                found[i] = finding
+    return n_rows, tuple(found)
+
+
+def _measure(
+    connection: duckdb.DuckDBPyConnection, rows: Rows, expectations: Sequence[Expectation]
+) -> tuple[int, list[Finding]]:
+    """All aggregates in one query; those that stand alone each in its own."""
+    together = [e for e in expectations if not e.stands_alone]
+    selected = [("count(*)", "''", ()), *((e.sql, e.shown_sql or "''", e.values) for e in together)]
+    (counted, _), *measured = _select(connection, rows, selected)
+    n_rows = int(str(counted))
+    pairs = iter(measured)
+    values = [(_select_alone(connection, rows, e), "") if e.stands_alone else next(pairs) for e in expectations]
+    return n_rows, [_finding(e, *pair, n_rows) for e, pair in zip(expectations, values, strict=True)]
+
+
+def _look_closer(
+    connection: duckdb.DuckDBPyConnection, rows: Rows, broken: tuple[Expectation, ...]
+) -> tuple[Finding, ...]:
+    _, exact = _measure(connection, rows, tuple(replace(e, sql=e.exact_sql or e.sql) for e in broken))
+    ids = f"to_json(min(interaction_id, {EXAMPLES}) FILTER (WHERE %s))"
+    selected = [(ids % (e.condition or "false"), "''", e.values if e.condition else ()) for e in broken]
+    examples = _select(connection, rows, selected)
+    return tuple(
+        replace(finding, expectation=expectation, examples=tuple(json.loads(str(found or "[]"))))
+        for finding, expectation, (found, _) in zip(exact, broken, examples, strict=True)
+    )
+
+
+def _select(
+    connection: duckdb.DuckDBPyConnection, rows: Rows, selected: Sequence[tuple[str, str, tuple[object, ...]]]
+) -> list[tuple[object, object]]:
+    """Two values for each (sql, more sql, values of the first)."""
+    text = ", ".join(part for sql, more, _ in selected for part in (sql, more))
+    rows.register(connection, [name for name in rows.schema.names if name in text])
+    query = f"SELECT {text} FROM {RELATION}"  # noqa: S608
+    row = connection.execute(query, [value for *_, values in selected for value in values]).fetchall()[0]
+    return [(row[2 * i], row[2 * i + 1]) for i in range(len(selected))]
+
+
+def _select_alone(connection: duckdb.DuckDBPyConnection, rows: Rows, expectation: Expectation) -> object:
+    rows.register(connection, [name for name in rows.schema.names if name in expectation.sql])
+    return connection.execute(f"SELECT {expectation.sql}", list(expectation.values)).fetchall()[0][0]
 
 
 def measure_schema(problems: dict[str, str], *, n_rows: int, n_columns: int) -> Finding:
@@ -69,46 +126,44 @@ def measure_schema(problems: dict[str, str], *, n_rows: int, n_columns: int) -> 
 def measure_weights(
     rows: pa.Table, rule: TableRule, *, contract: Contract, actions: tuple[str, ...]
 ) -> tuple[Finding, ...]:
-    """E[w] = 1 for the weights 1 / (K p) of the uniform policy, per policy version; e-value >= 1000 breaks the rule.
+    """`judge_weights` of rows that are in memory, with columns policy_version, action, propensity (sampling_rate)."""
+    return judge_weights(PropensityTally.empty(actions).add(rows), rule, contract=contract)
 
-    Against a mean above 1, K is the number of declared actions. Against a mean below 1, it is the number of actions
-    that the version has ever logged: an action it was never allowed to take does not make its propensities wrong.
-    The bound on a weight is 1 / (K minimum) where the contract declares the propensity's minimum, else twice the
-    largest weight seen, which is a guess: see weight_e_value.
-    """
-    propensity = pc.fill_null(rows["propensity"], 0.0)
-    usable = rows.filter(pc.and_(pc.greater(propensity, 0.0), pc.less_equal(propensity, 1.0)))
+
+def judge_weights(
+    tally: PropensityTally, rule: TableRule, *, contract: Contract, partial_support: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """E[w] = 1 per policy version; an e-value >= 1000 breaks the rule. See propensity_evidence.expected_weight."""
     column = contract.column("propensity")
     smallest = column.minimum if column is not None else None
-    findings = []
-    for version in sorted(v for v in pc.unique(rows["policy_version"]).to_pylist() if v is not None):
-        mine = usable.filter(pc.equal(usable["policy_version"], version))
-        expectation = Expectation(
-            rule=EXPECTED_WEIGHT,
-            column=f"propensity of policy_version {version}",
-            level=rule.severity,
-            limit=Limit(None, math.log10(THRESHOLD), ""),
-            description=rule.description,
-            sql="",
+    return tuple(
+        _weight_finding(
+            found,
+            rule,
+            n_actions=len(tally.actions),
+            smallest=smallest,
+            partial_support=found.lacks_support or found.version in partial_support,
         )
-        findings.append(_weight_finding(expectation, mine, len(actions), smallest))
-    return tuple(findings)
+        for found in tally.versions()
+    )
 
 
-def _weight_finding(expectation: Expectation, rows: pa.Table, n_actions: int, smallest: float | None) -> Finding:
-    if rows.num_rows == 0:
+def _weight_finding(
+    found: VersionPropensities, rule: TableRule, *, n_actions: int, smallest: float | None, partial_support: bool
+) -> Finding:
+    expectation = Expectation(
+        rule=EXPECTED_WEIGHT,
+        column=f"propensity of policy_version {found.version}",
+        level=rule.severity,
+        limit=Limit(None, math.log10(THRESHOLD), ""),
+        description=rule.description,
+        sql="",
+    )
+    if not found.n_known:
         return Finding(expectation, 0.0, "no propensity logged: nothing to test", 0)
-    weights = 1 / (n_actions * rows["propensity"].to_numpy())
-    n_logged = len(pc.unique(rows["action"]))
-    maximum = MARGIN * float(weights.max()) if not smallest else max(1 / (n_actions * smallest), float(weights.max()))
-    health = weight_e_value(weights, maximum=maximum)
-    values, counts = np.unique(weights, return_counts=True)
-    scale = n_actions / n_logged
-    below = log_e_below(values * scale, counts, maximum=maximum * scale)
-    log_e = float(np.logaddexp(log_e_above(values, counts), below)) - math.log(2)
-    log10_e = round(log_e / math.log(10), 6)
-    shown = f"mean {health.mean:.4g} [{health.lower:.4g}, {health.upper:.4g}], log10 e {log10_e:.2f}"
-    return Finding(expectation, log10_e, shown, rows.num_rows)
+    health = expected_weight(found, n_actions=n_actions, smallest=smallest, partial_support=partial_support)
+    log10_e = round(health.log_e / math.log(10), 6)
+    return Finding(expectation, log10_e, show_weight(health), found.n_known)
 
 
 def _finding(expectation: Expectation, value: object, shown: object, n_rows: int) -> Finding:
@@ -117,12 +172,3 @@ def _finding(expectation: Expectation, value: object, shown: object, n_rows: int
         return Finding(expectation, None, "not measurable", n_rows)
     text = expectation.limit.show(number)
     return Finding(expectation, number, f"{text} ({shown})" if shown else text, n_rows)
-
-
-def _settings() -> dict[str, str | bool]:
-    """Rows of others: no file or network access, no extension."""
-    return {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "enable_external_access": False,
-    }

@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_contracts import store
+from data_contracts.amendments.erased_folder import kept_file, read_erased
 from data_contracts.batches import read_batches
 from data_contracts.contract import Contract
 from data_contracts.errors import DegenerateData, IntegrityError, UsageError
 from data_contracts.home import Home
 from data_contracts.interactions import outcome_schema
-from data_contracts.outcomes import Rewarded, RewardSettings, attach_rewards, utc64
+from data_contracts.language.evolution import read_as
+from data_contracts.rewards.outcomes import Rewarded, RewardSettings, attach_rewards, utc64
 from data_contracts.snapshot_manifest import (
     FORMULA,
     SNAPSHOT_ID,
@@ -29,7 +31,7 @@ from data_contracts.snapshot_manifest import (
     write_manifest,
 )
 from data_contracts.splits import EXCLUDED, GATE, TRAIN, VALIDATION, Borders, SplitSettings, assign_splits
-from data_contracts.storage import build_folder, sha256_bytes, sha256_file
+from data_contracts.storage import build_folder, sha256_file
 
 __all__ = ["Snapshot", "build_snapshot", "list_snapshots", "load_snapshot", "verify_snapshots"]
 
@@ -70,10 +72,10 @@ def build_snapshot(
     time zone; IntegrityError when an existing copy is damaged.
     """
     requested = as_of or now
-    delivery = _read_store(home, task, table_version, outcomes_version)
+    delivery = _read_store(home, task, contract, table_version, outcomes_version)
     visible = _visible(delivery.interactions, requested, task)
     rewarded = attach_rewards(visible, delivery.outcomes, reward=reward, as_of=requested)
-    _require_rewards(rewarded, task=task, requested=requested, window=reward.attribution_window)
+    _require_rewards(rewarded, task=task, requested=requested, window=reward.longest_window)
     evaluable = _present(visible, evaluable_versions)
     rows, borders = _split(rewarded.table, split, evaluable)
     late = _late_batches(home, task, requested)
@@ -81,7 +83,7 @@ def build_snapshot(
     snapshot = Snapshot(
         snapshot_id="",
         task=task,
-        as_of=_effective(visible, requested, reward.attribution_window),
+        as_of=_effective(visible, requested, reward.longest_window),
         n_interactions=rows.num_rows,
         n_matured=pc.sum(rows["matured"]).as_py(),
         n_episodes=len(np.unique(_episodes(rows))),
@@ -108,6 +110,7 @@ def build_snapshot(
         outcomes_version=delivery.outcomes_version,
         files=delivery.files,
         rows_sha256="",
+        channels=rewarded.channels,
     )
     return _store(home, snapshot, rows)
 
@@ -115,7 +118,17 @@ def build_snapshot(
 def load_snapshot(home: Home, task: str, snapshot_id: str) -> tuple[Snapshot, pa.Table]:
     """The manifest, and all rows in order of (occurred_at, interaction_id) with final reward, matured and split.
 
+    Rows of an erased unit are missing; the manifest's counts are those of when it was built.
     Raises UsageError when there is no such snapshot, IntegrityError naming the file when a hash does not fit.
+    """
+    snapshot, path = open_snapshot(home, task, snapshot_id)
+    return snapshot, pq.read_table(path, partitioning=None)
+
+
+def open_snapshot(home: Home, task: str, snapshot_id: str) -> tuple[Snapshot, Path]:
+    """The manifest, and the file of its rows, whose bytes have been checked, for whoever does not hold them all.
+
+    Raises as load_snapshot.
     """
     known = _ids(home, task)
     if snapshot_id not in known:
@@ -125,16 +138,16 @@ def load_snapshot(home: Home, task: str, snapshot_id: str) -> tuple[Snapshot, pa
         )
     folder = home.snapshots(task) / snapshot_id
     snapshot = read_manifest(folder / MANIFEST)
-    path = folder / ROWS
-    data = path.read_bytes() if path.is_file() else b""
-    if sha256_bytes(data) != snapshot.rows_sha256:
+    path, expected = kept_file(folder, ROWS, snapshot.rows_sha256)
+    found = sha256_file(path) if path.is_file() else "nothing"
+    if found != expected:
         raise IntegrityError(
-            f"damaged rows in {path}: expected SHA-256 {snapshot.rows_sha256[:12]}, got {sha256_bytes(data)[:12]}. "
+            f"damaged rows in {path}: expected SHA-256 {expected[:12]}, got {found[:12]}. "
             "Restore the file from a backup, or delete the folder and build the snapshot again.",
             path=str(path),
             snapshot_id=snapshot_id,
         )
-    return snapshot, pq.read_table(pa.BufferReader(data))
+    return snapshot, path
 
 
 def list_snapshots(home: Home, task: str) -> list[Snapshot]:
@@ -152,6 +165,8 @@ def verify_snapshots(home: Home, task: str) -> list[str]:
         except IntegrityError as error:
             problems.append(str(error))
             continue
+        if read_erased(home.snapshots(task) / snapshot_id) is not None:
+            continue  # not recomputable: `not_recomputable` says so
         recomputed = logical_id(snapshot.identity(), rows)
         if recomputed != snapshot_id:
             problems.append(
@@ -161,7 +176,9 @@ def verify_snapshots(home: Home, task: str) -> list[str]:
     return problems
 
 
-def _read_store(home: Home, task: str, version: int | None, outcomes_version: int | None) -> _Delivery:
+def _read_store(
+    home: Home, task: str, contract: Contract, version: int | None, outcomes_version: int | None
+) -> _Delivery:
     version = store.table_version(home, task) if version is None else version
     if version is None:
         raise DegenerateData(
@@ -170,7 +187,7 @@ def _read_store(home: Home, task: str, version: int | None, outcomes_version: in
     if outcomes_version is None:
         outcomes_version = store.table_version(home, task, "outcomes")
     return _Delivery(
-        interactions=store.read_interactions(home, task, version=version),
+        interactions=read_as(store.read_interactions(home, task, version=version), contract),
         outcomes=(
             outcome_schema().empty_table()
             if outcomes_version is None

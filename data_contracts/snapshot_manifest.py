@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from data_contracts.errors import IntegrityError
 from data_contracts.interactions import ADDED
-from data_contracts.outcomes import RewardCounts, RewardSettings
+from data_contracts.rewards.outcomes import ChannelSummary, RewardCounts, RewardSettings
 from data_contracts.splits import Borders, SplitSettings
 from data_contracts.storage import canonical_json, read_json, sha256_bytes
 
@@ -58,6 +58,7 @@ class Snapshot:
     outcomes_version: int | None  # None: no outcome was ever ingested
     files: tuple[str, ...]  # live files of the interaction table at that version, relative to the home
     rows_sha256: str  # of interactions.parquet
+    channels: tuple[ChannelSummary, ...] = ()  # empty in manifests of before there were channels
 
     @property
     def trained_until(self) -> datetime:

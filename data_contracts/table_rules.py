@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from data_contracts.contract import Contract, TableRule
+from data_contracts.episode_rules import episode_continuity, one_terminal, rare_action
 from data_contracts.errors import ConfigurationError
 from data_contracts.expectations import Expectation, quote
 from data_contracts.interactions import RESERVED
@@ -14,10 +15,13 @@ from data_contracts.table_limits import Limit, at_least, limit_of, none_of_the_r
 
 ROW_COUNT: Final = "rowCount"
 EXPECTED_WEIGHT: Final = "expected_weight"  # judged version by version, outside the aggregate query
+RARE_ACTION: Final = "rare_action"
 IMPLIED: Final = TableRule(ROW_COUNT, "block", {}, "there is at least one row")
 
 
-def table_expectations(contract: Contract, *, known_versions: frozenset[str]) -> tuple[Expectation, ...]:
+def table_expectations(
+    contract: Contract, *, known_versions: frozenset[str], actions: tuple[str, ...]
+) -> tuple[Expectation, ...]:
     """All table rules but expected_weight; no rows at all break every contract, also one that does not say so.
 
     Raises ConfigurationError for a rule that nobody knows, or that names no column or no limit where it needs one.
@@ -25,15 +29,22 @@ def table_expectations(contract: Contract, *, known_versions: frozenset[str]) ->
     rules = contract.table_rules
     if all(rule.rule != ROW_COUNT for rule in rules):
         rules = (IMPLIED, *rules)
-    return tuple(_expectation(rule, contract, known_versions) for rule in rules if rule.rule != EXPECTED_WEIGHT)
+    return tuple(
+        _expectation(rule, contract, known_versions, actions) for rule in rules if rule.rule != EXPECTED_WEIGHT
+    )
 
 
-def _expectation(rule: TableRule, contract: Contract, known_versions: frozenset[str]) -> Expectation:
+def _expectation(
+    rule: TableRule, contract: Contract, known_versions: frozenset[str], actions: tuple[str, ...]
+) -> Expectation:
     if rule.rule == "known_policy_version":
         sql = "count(*) FILTER (WHERE NOT list_contains(?::VARCHAR[], policy_version))"
         return _of(rule, "policy_version", limit_of(rule, none_of_the_rows()), sql, sorted(known_versions))
+    if rule.rule == RARE_ACTION:
+        return rare_action(rule, actions=actions)
     if rule.rule not in RULES:
-        raise _unusable(rule, contract, f"one of {', '.join([*RULES, 'known_policy_version', EXPECTED_WEIGHT])}")
+        known = (*RULES, "known_policy_version", RARE_ACTION, EXPECTED_WEIGHT)
+        raise _unusable(rule, contract, f"one of {', '.join(known)}")
     columns = _columns(rule)
     unknown = [name for name in columns if contract.column(name) is None and name not in RESERVED]
     if unknown or (rule.rule in NEEDS_COLUMNS and not columns):
@@ -122,5 +133,7 @@ RULES: Final[dict[str, Callable[[TableRule], Expectation]]] = {
     "duplicateValues": _duplicate_values,
     "logged_propensity_missing": _logged_propensity_missing,
     "action_probabilities_sum": _action_probabilities_sum,
+    "episode_continuity": episode_continuity,
+    "one_terminal": one_terminal,
 }
 NEEDS_COLUMNS: Final = ("null_share", "nullValues", "missingValues", "duplicateValues")

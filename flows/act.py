@@ -15,7 +15,7 @@ from data_contracts.observations import read_observations
 from data_contracts.storage import write_atomic
 from flows.champion import ensure_champion
 from flows.context import Context
-from policies.registry import load_version
+from flows.versions import policy_of
 from policies.serving import act
 
 
@@ -32,7 +32,7 @@ def act_on_file(context: Context, observations: Path, *, seed: int | None, now: 
     table = read_observations(observations, context.contract)
     rng = np.random.default_rng(seed)
     rows = act(
-        load_version(context.home, context.name, champion),
+        policy_of(context, champion),
         table,
         version=champion,
         actions=context.actions,

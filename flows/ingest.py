@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from data_contracts.amendments.supersession import Replacement
 from data_contracts.ingest import IngestResult, ingest
+from data_contracts.language.contract_archive import archive_contract
 from flows.context import Context
 from flows.records import Ingested
 from flows.tasks import source_files
@@ -15,10 +17,16 @@ Progress = Callable[[str, int, int | None], None]
 
 
 def ingest_files(
-    context: Context, paths: Sequence[Path], *, outcomes: bool, now: datetime, progress: Progress | None = None
+    context: Context,
+    paths: Sequence[Path],
+    *,
+    outcomes: bool,
+    now: datetime,
+    progress: Progress | None = None,
+    replacement: Replacement | None = None,
 ) -> IngestResult:
-    """One batch from the given files."""
-    return ingest(
+    """One batch from the given files, in place of another one where `replacement` names it."""
+    result = ingest(
         context.home,
         task=context.name,
         contract=context.contract,
@@ -28,7 +36,11 @@ def ingest_files(
         channels=context.task.reward.channel_names,
         now=now,
         progress=None if progress is None else lambda n: progress("ingest", n, None),
+        replacement=replacement,
     )
+    if result.n_accepted or result.already_ingested:
+        archive_contract(context.home, context.name, context.contract)  # a later one must know what it breaks
+    return result
 
 
 def ingest_source(
@@ -56,6 +68,7 @@ def summarize(results: Sequence[IngestResult]) -> Ingested:
         n_accepted=sum(r.n_accepted for r in results),
         n_quarantined=sum(r.n_quarantined for r in results),
         n_duplicate=sum(r.n_duplicate for r in results),
+        n_erased=sum(r.n_erased for r in results),
         table_version=results[0].table_version if results else None,
         reasons=reasons,
     )

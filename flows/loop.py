@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from data_contracts.errors import Busy, ContractViolation
 from flows.champion import ensure_champion
 from flows.context import Context
+from flows.first_day import FirstDayFound, report_first_day
 from flows.ingest import Progress, ingest_source
 from flows.look import gate_settings, look_of_run, open_challenger, take_look, unread_rows
 from flows.monitor import report_failure, report_run
@@ -38,6 +39,7 @@ from flows.snapshot import reference, take_snapshot
 from flows.training import open_if_free, train
 from flows.triggers import Origin, decide_trigger
 from flows.validation import validate
+from policies.gate.records import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,25 @@ class RetrainResult:
 
     run_id: str
     champion: int
-    snapshot_id: str
+    snapshot_id: str | None  # None: the task only reports
     trigger: Triggered
     trained: Trained | None
     looked: Looked | None
     moved: Moved | None
     reported: Reported
     alerted: Alerted
+    first_day: FirstDayFound | None = None  # of a task that only reports
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the gate said, or what a task that only reports always ends with."""
+        return self.looked.verdict if self.looked else self.first_day.verdict if self.first_day else None
+
+    @property
+    def reasons(self) -> list[str]:
+        if self.looked is not None:
+            return self.looked.reasons
+        return self.first_day.reasons if self.first_day else [self.trigger.why_not or self.trigger.detail]
 
 
 def utc_now() -> datetime:
@@ -109,6 +123,8 @@ def _steps(
         write_run_report(context, run)
         report_run(context, run, now=utc_now())
         raise ContractViolation(_violation(context, validated), checks=validated.checks)
+    if context.task.report_only:
+        return _report_only(context, run, as_of=as_of)
     snapshot = run.step("snapshot", Snapshotted, lambda: reference(take_snapshot(context, as_of=as_of, now=now)))
     _continue_slot(context, run, snapshot.snapshot_id)
     trigger = run.step("trigger", Triggered, lambda: _trigger(context, snapshot.snapshot_id, origin=origin, now=now))
@@ -126,6 +142,28 @@ def _steps(
         moved=run.result("promote", Moved) or run.result("promote_open", Moved),
         reported=reported,
         alerted=alerted,
+    )
+
+
+def _report_only(context: Context, run: Run, *, as_of: datetime | None) -> RetrainResult:
+    """Nothing is trained: the run says what the log can tell, and what it lacks."""
+    now = run.record.moment
+    found = run.step("first_day", FirstDayFound, lambda: report_first_day(context, as_of=as_of or now))
+    why = "this task only reports (report_only in its file)"
+    trigger = run.step("trigger", Triggered, lambda: Triggered(fired=[], detail=why, train=False, why_not=why))
+    reported = run.step("report", Reported, lambda: write_run_report(context, run))
+    alerted = run.step("alerts", Alerted, lambda: report_run(context, run, now=utc_now()))
+    return RetrainResult(
+        run_id=run.record.run_id,
+        champion=ensure_champion(context, now=now),
+        snapshot_id=None,
+        trigger=trigger,
+        trained=None,
+        looked=None,
+        moved=None,
+        reported=reported,
+        alerted=alerted,
+        first_day=found,
     )
 
 
@@ -193,7 +231,7 @@ def _trigger(context: Context, snapshot_id: str, *, origin: Origin, now: datetim
 
 
 def _violation(context: Context, validated: Validated) -> str:
-    broken = [f"{c['rule']}: {c['observed']} ({c['limit']})" for c in validated.checks if not c["passed"]]
+    broken = [f"{c['rule']}: {c['observed']} ({c['limit']})" for c in validated.failed]
     drift = validated.drift or {}
     if drift.get("level") == "block":
         broken.append("drift: " + "; ".join(f"{m['name']} z {m['z']:.1f}" for m in drift["top"]))

@@ -22,6 +22,7 @@ class Ingested(Step):
     n_accepted: int = 0
     n_quarantined: int = 0
     n_duplicate: int = 0
+    n_erased: int = 0
     table_version: int | None = None
     reasons: dict[str, int] = {}
 
@@ -31,6 +32,13 @@ class Validated(Step):
     checks: list[dict[str, Any]]
     drift: dict[str, Any] | None
     data_docs: str | None
+    sections: list[dict[str, Any]] = []  # data_contracts.checks.Section as plain values
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """Every check that failed: the contract's, then those of the sections; the blocking ones first."""
+        every = [*self.checks, *(check for section in self.sections for check in section["checks"])]
+        return sorted((c for c in every if not c["passed"]), key=lambda c: str(c["level"]) != "block")
 
 
 class Slot(Step):

@@ -16,9 +16,11 @@ from data_contracts.storage import read_json
 from flows.alerts.incidents import open_incidents
 from flows.context import Context
 from flows.evaluation import estimate_on_validation, load_pair
+from flows.first_day import FirstDayFound
 from flows.look import gate_settings
 from flows.records import Ingested, Looked, Reported, Snapshotted, Triggered, Validated
 from flows.report.compare import describe_changes
+from flows.report.data_facts import Drift
 from flows.report.facts import RunFacts, read_facts
 from flows.report.render import write_report
 from flows.runs import Run, list_runs
@@ -93,6 +95,9 @@ def _verdict(context: Context, run: Run, looked: Looked | None, evidence: Eviden
         validated = run.result("validate", Validated)
         blocked = validated is not None and validated.level == "block"
         sentence = "The data breaks its contract: nothing was trained, the champion keeps serving." if blocked else ""
+        first_day = run.result("first_day", FirstDayFound)
+        if first_day is not None:
+            return {"verdict": first_day.verdict, "sentence": first_day.reasons[0], "reasons": first_day.reasons[1:]}
         return {
             "verdict": None,
             "sentence": sentence or f"Nothing was trained: {triggered.detail if triggered else ''}.",
@@ -235,6 +240,8 @@ def _data(context: Context, run: Run, snapshot: Snapshot | None, evidence: Evide
         "n_accepted": totals.n_accepted,
         "n_quarantined": totals.n_quarantined,
         "n_duplicate": totals.n_duplicate,
+        "n_erased": totals.n_erased,
+        "n_superseded": totals.n_superseded,
         "quarantine_reasons": [{"reason": reason, "n": n} for reason, n in summarize(context.home, context.name)],
         "n_without_distribution": evidence.decision.evidence["inputs"]["n_without_distribution"] if evidence else 0,
     }
@@ -246,7 +253,9 @@ def _data(context: Context, run: Run, snapshot: Snapshot | None, evidence: Evide
             "checks": validated.checks,
             "data_docs": _relative(validated.data_docs, run),
         }
-        facts["drift"] = validated.drift
+        facts["drift"] = validated.drift and {k: v for k, v in validated.drift.items() if k in Drift.model_fields}
+        first_day = run.result("first_day", FirstDayFound)
+        facts["sections"] = [*([first_day.section()] if first_day is not None else []), *validated.sections]
     return facts
 
 

@@ -7,8 +7,9 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data_contracts.propensities.propensity_sources import SOURCE, fill_propensities
 from data_contracts.snapshot import Snapshot, build_snapshot, load_snapshot
-from flows.behavior import evaluable_versions
+from flows.behavior import evaluable_versions, propensity_sources
 from flows.context import Context
 from flows.records import Snapshotted
 from policies.logged_interactions import LoggedInteractions, from_table
@@ -35,6 +36,8 @@ def load_rows(context: Context, snapshot_id: str) -> tuple[Snapshot, LoggedInter
     """A snapshot, its matured rows with a known reward as arrays, and its whole table."""
     snapshot, table = load_snapshot(context.home, context.name, snapshot_id)
     usable = table.filter(pc.and_(table["matured"], pc.is_valid(table["reward"])))
+    filled = fill_propensities(usable, sources=propensity_sources(context), actions=context.actions)
+    usable = filled.table.drop_columns([SOURCE])
     observation = tuple(c.name for c in context.contract.observation)
     return snapshot, from_table(usable, actions=context.actions, observation=observation), table
 

@@ -26,8 +26,8 @@ def run_payload(context: Context, result: RetrainResult) -> dict[str, Any]:
     return {
         "task": context.name,
         "run_id": result.run_id,
-        "verdict": looked.verdict if looked else None,
-        "reasons": looked.reasons if looked else [result.trigger.why_not or result.trigger.detail],
+        "verdict": result.verdict,
+        "reasons": result.reasons,
         "version": looked.version if looked else None,
         "champion": result.champion,
         "promoted": bool(result.moved and result.moved.promoted),
@@ -51,6 +51,9 @@ def run_text(context: Context, result: RetrainResult) -> str:
         truth = truth_of(context, result)
         if truth is not None:
             lines.append(f"  exact values: champion {truth.champion:.4f}, challenger {truth.challenger:.4f}")
+    if result.first_day is not None:
+        lines += [f"  {reason}" for reason in result.first_day.reasons]
+        lines += [f"  {line}" for line in result.first_day.lines]
     if result.moved is not None:
         lines.append(f"  {result.moved.note}")
     lines.append(f"  trigger: {', '.join(result.trigger.fired) or 'none'} ({result.trigger.detail})")
@@ -68,6 +71,8 @@ def truth_of(context: Context, result: RetrainResult) -> Truth | None:
 
 
 def _headline(context: Context, result: RetrainResult) -> str:
+    if result.first_day is not None:
+        return "REFUSE: the log is reported, nothing is trained"
     if result.looked is None:
         return f"nothing trained: {result.trigger.why_not or result.trigger.detail}"
     looked = result.looked

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 from data_contracts.contract import Column, Contract
 from data_contracts.home import NAME
-from data_contracts.outcomes import RewardSettings
-from data_contracts.problems import (
+from data_contracts.language.problems import (
     KeyPath,
     Problems,
     as_mapping,
@@ -25,11 +24,16 @@ from data_contracts.problems import (
     show,
     shown_path,
 )
+from data_contracts.propensities.design_table import parse_design
+from data_contracts.propensities.propensity_settings import PropensitySettings
+from data_contracts.rewards.reward_settings import RewardSettings
 from flows.task_paths import feature_problems, missing_actions, wrong_pattern
 from flows.task_settings import Actions, AlertRoute, BehaviorPolicy, Cadence, DeclaredPolicy, Source
 from policies.algorithms import REFERENCES, TrainingSettings
 
 SUM_TOLERANCE: Final = 1e-9  # on declared probabilities
+PAGERDUTY_KEY: Final = re.compile(r"[0-9A-Za-z]{32}")
+WINDOW: Final[KeyPath] = ("reward", "attribution_window")
 LARGEST_SEED: Final = 2**32 - 1  # NumPy's and torch's generators both take it
 
 
@@ -69,8 +73,10 @@ def check_task(file: TaskFile) -> None:
             _check_training(file, part)
         elif isinstance(part, Cadence):
             _check_cadence(file, part)
+        elif isinstance(part, PropensitySettings):
+            _check_partial_support(file, part)
         elif isinstance(part, AlertRoute):
-            _check_webhooks(file, part)
+            _check_alerts(file, part)
     for version, policy in (file.parts.get("behavior_policies") or {}).items():
         _check_behavior(file, version, policy)
     _check_file(file, ("truth",), file.parts.get("truth"))
@@ -169,10 +175,27 @@ def _check_behavior(file: TaskFile, version: str, policy: BehaviorPolicy) -> Non
     path: KeyPath = ("behavior_policies", version)
     if policy.probabilities is not None:
         _check_probabilities(file, (*path, "probabilities"), policy.probabilities)
+    _check_design(file, (*path, "design"), policy.design)
     column = {"propensity": "propensity", "distribution": "action_probabilities", None: None}[policy.logged]
     if column is not None and file.contract is not None and file.contract.column(column) is None:
         expected, then = f"column {column} in the contract", "Declare it there."
         file.add((*path, "logged"), f"source of {version}'s propensities", expected=expected, got="none", then=then)
+
+
+def _check_design(file: TaskFile, here: KeyPath, design: str | None) -> None:
+    """The design's own mistakes stand with the line of its file."""
+    path = _check_file(file, here, design)
+    if path is not None and file.contract is not None and file.action_names is not None:
+        file.problems.found.extend(parse_design(path, actions=file.action_names, columns=file.contract.observation)[1])
+
+
+def _check_partial_support(file: TaskFile, settings: PropensitySettings) -> None:
+    declared = file.parts.get("behavior_policies") or {}
+    for i, version in enumerate(settings.partial_support):
+        if version not in declared and not version.isdigit():  # a number may be a version of the registry
+            here, then = ("propensities", "partial_support", i), hint(version, declared) or "Declare it, or remove it."
+            expected = one_of(sorted(declared)) if declared else "a declared behavior policy"
+            file.add(here, "version of partial support", expected=expected, got=show(version), then=then)
 
 
 def _check_probabilities(file: TaskFile, path: KeyPath, probabilities: dict[str, float]) -> None:
@@ -199,30 +222,50 @@ def _check_probabilities(file: TaskFile, path: KeyPath, probabilities: dict[str,
 
 
 def _check_reward(file: TaskFile, reward: RewardSettings) -> None:
-    raw, window = as_mapping(file.data.get("reward")), ("reward", "attribution_window")
-    if file.contract is None:
+    if file.contract is None or ("reward",) in file.wrong:
         return
     if file.contract.column("reward") is None:
-        if reward.attribution_window <= timedelta(0) and window not in file.wrong:
+        _check_arrival(file, reward)
+    _check_default(file, reward, file.contract)
+    _check_channels(file, reward, file.contract)
+
+
+def _check_arrival(file: TaskFile, reward: RewardSettings) -> None:
+    """Rewards come as outcomes: later than their interaction, and for some interactions never."""
+    raw = as_mapping(file.data.get("reward"))
+    for channel in reward.reward_channels:
+        own = ("reward", "channels", channel.name, "window")
+        window = own if own[2] in reward.channels and reward.channels[own[2]].window is not None else WINDOW
+        if channel.window <= timedelta(0) and window not in file.wrong:
             then = "Say how long after the decision an outcome still counts, e.g. P7D."
             file.add(window, "attribution window", expected="above 0: rewards come as outcomes", got="0", then=then)
-        if "default" not in raw:
-            then = "Write default: 0 where silence means nothing happened, default: null where it means unknown."
-            what = "reward of a decision without an outcome"
-            file.add(("reward", "default"), what, expected="default: a number or null", got="none", then=then)
-    low, high = file.contract.reward_bounds
-    if reward.default is not None and not low <= reward.default <= high:
+    if "default" not in raw and all(channel.default is None for channel in reward.reward_channels):
+        then = "Write default: 0 where silence means nothing happened, default: null where it means unknown."
+        what = "reward of a decision without an outcome"
+        file.add(("reward", "default"), what, expected="default: a number or null", got="none", then=then)
+
+
+def _check_default(file: TaskFile, reward: RewardSettings, contract: Contract) -> None:
+    """Where the reward has no bounds of its own, the contract's hold for its default too."""
+    low, high = contract.reward_bounds
+    if reward.bounds is None and reward.default is not None and not low <= reward.default <= high:
         expected, got = f"a number in [{low:g}, {high:g}], the contract's bounds", f"{reward.default:g}"
         file.add(("reward", "default"), "default reward", expected=expected, got=got, then="Correct one of them.")
-    _check_channel(file, reward, file.contract)
 
 
-def _check_channel(file: TaskFile, reward: RewardSettings, contract: Contract) -> None:
+def _check_channels(file: TaskFile, reward: RewardSettings, contract: Contract) -> None:
+    """The contract says which channels its outcomes may name."""
     column = next((c for c in contract.outcome_columns if c.name == "channel"), None)
-    if column is not None and column.valid_values is not None and reward.channel not in column.valid_values:
-        then = hint(reward.channel, column.valid_values) or "Correct it."
-        expected = one_of(column.valid_values)
-        file.add(("reward", "channel"), "channel of the reward", expected=expected, got=show(reward.channel), then=then)
+    if column is None or column.valid_values is None:
+        return
+    paths: list[tuple[KeyPath, str]] = [(("reward", "channels", name), name) for name in reward.channels]
+    paths = paths or [(("reward", "channel"), reward.channel)]
+    paths += [(("reward", "guardrails", name), name) for name in reward.guardrails]
+    for path, name in paths:
+        if name not in column.valid_values:
+            then = hint(name, column.valid_values) or "Correct it."
+            what = "guardrail" if path[1] == "guardrails" else "channel of the reward"
+            file.add(path, what, expected=one_of(column.valid_values), got=show(name), then=then)
 
 
 def _check_training(file: TaskFile, training: TrainingSettings) -> None:
@@ -250,13 +293,29 @@ def _check_cadence(file: TaskFile, cadence: Cadence) -> None:
         file.add(("cadence", "cron"), "cron expression", expected="five fields, UTC", got=got, then=then)
 
 
-def _check_webhooks(file: TaskFile, alerts: AlertRoute) -> None:
-    for i, url in enumerate(alerts.webhooks):
-        try:
-            parts = urlsplit(url)
-            fine = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
-        except ValueError:
-            fine = False
-        if not fine:
-            here = ("alerts", "webhooks", i)
-            file.add(here, "webhook", expected="an http or https URL", got=show(url), then="Correct it.")
+def _check_alerts(file: TaskFile, alerts: AlertRoute) -> None:
+    """Addresses that could be reached, and no secret where the name of a variable belongs."""
+    urls: list[tuple[KeyPath, str]] = [(("alerts", "webhooks", i), url) for i, url in enumerate(alerts.webhooks)]
+    if alerts.alertmanager is not None:
+        urls += [(("alerts", "alertmanager", "urls", i), url) for i, url in enumerate(alerts.alertmanager.urls)]
+    if alerts.pagerduty is not None:
+        urls += [(("alerts", "pagerduty", "url"), alerts.pagerduty.url)] if alerts.pagerduty.url else []
+        here, then = ("alerts", "pagerduty", "routing_key_env"), "Put the key into a variable, and name it here."
+        if PAGERDUTY_KEY.fullmatch(alerts.pagerduty.routing_key_env):
+            got = "what looks like the key itself"
+            file.add(here, "routing key", expected="the name of an environment variable", got=got, then=then)
+    for path, url in urls:
+        if not _is_web_address(url):
+            file.add(path, _word(path), expected="an http or https URL", got=show(url), then="Correct it.")
+
+
+def _word(path: KeyPath) -> str:
+    return "webhook" if "webhooks" in path else f"URL in {dotted(path)}"
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isprintable() and " " not in url
+    except ValueError:
+        return False

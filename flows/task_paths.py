@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data_contracts.errors import UsageError
-from data_contracts.problems import Problem, show, shown_path
+from data_contracts.language.problems import Problem, show, shown_path
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 BRACKETS = re.compile(r"\[!?\]?[^\]]*\]")

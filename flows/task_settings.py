@@ -7,8 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_contracts.outcomes import RewardSettings
+from data_contracts.feedback.feedback_settings import FeedbackSettings
+from data_contracts.propensities.propensity_settings import PropensitySettings, ServingSettings
+from data_contracts.rewards.reward_settings import RewardSettings
 from data_contracts.splits import SplitSettings
+from data_contracts.units.influence_settings import InfluenceSettings
+from flows.alerts.route import AlertRoute as AlertRoute
 from policies.action_probabilities import HeadSettings
 from policies.algorithms import TrainingSettings
 from policies.gate.settings import GateSettings
@@ -52,6 +56,7 @@ class BehaviorPolicy(_Strict):
 
     uniform: Literal[True] | None = None
     probabilities: dict[str, float] | None = None
+    design: str | None = Field(None, description="a CSV: observation columns as key, one probability per action")
     version: int | None = Field(None, ge=1, description="a version of this task's registry, re-evaluated")
     logged: Literal["distribution", "propensity"] | None = Field(
         None,
@@ -60,7 +65,7 @@ class BehaviorPolicy(_Strict):
 
     @model_validator(mode="after")
     def _one(self) -> BehaviorPolicy:
-        _exactly_one(self, ("uniform", "probabilities", "version", "logged"))
+        _exactly_one(self, ("uniform", "probabilities", "design", "version", "logged"))
         return self
 
 
@@ -79,12 +84,6 @@ class Cadence(_Strict):
     stale_after_hours: float = Field(48.0, gt=0, description="no successful run for so long opens an incident")
 
 
-class AlertRoute(_Strict):
-    """Where incidents go, beside the log on disk and stdout."""
-
-    webhooks: tuple[str, ...] = ()
-
-
 class Task(_Strict):
     """One task file. `name` equals the file's name; paths are relative to the file."""
 
@@ -96,8 +95,13 @@ class Task(_Strict):
     reward: RewardSettings = RewardSettings()
     champion: DeclaredPolicy
     behavior_policies: dict[str, BehaviorPolicy] = {}
+    report_only: bool = Field(False, description="train nothing: every run ends in refuse and says what the log lacks")
+    propensities: PropensitySettings = PropensitySettings()
+    serving: ServingSettings = ServingSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     truth: str | None = None  # Parquet: observation columns, then one column of expected reward per action
     split: SplitSettings = SplitSettings()
+    influence: InfluenceSettings = InfluenceSettings()
     training: TrainingSettings
     gate: GateSettings = GateSettings()
     cadence: Cadence = Cadence()

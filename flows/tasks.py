@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from data_contracts.contract import Contract, shipped_contract
 from data_contracts.errors import ConfigurationError, UsageError
-from data_contracts.home import NAME
-from data_contracts.problems import Problem, Problems, refuse, show, shown_path
+from data_contracts.home import NAME, Home
+from data_contracts.language.problems import Problem, Problems, refuse, show, shown_path
 from flows.settings import ROOT
 from flows.task_paths import expand, wrong_pattern
 from flows.task_settings import (
@@ -48,20 +48,23 @@ def shipped_tasks() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml") if NAME.fullmatch(path.stem))
 
 
-def load_task(name_or_path: str | Path) -> tuple[Task, Contract]:
-    """A shipped task by name, or any task by path, with its contract.
+def load_task(name_or_path: str | Path, *, home: Home | None = None) -> tuple[Task, Contract]:
+    """A shipped task by name, or any task by path, with its contract; `home`: see `task_problems`.
 
     Raises UsageError when there is no such task, ConfigurationError with every mistake of both files.
     """
-    task, contract, problems = _read(find_task(name_or_path))
+    task, contract, problems = _read(find_task(name_or_path), home)
     if task is None or contract is None or problems:
         raise refuse(problems)
     return task, contract
 
 
-def task_problems(name_or_path: str | Path) -> list[Problem]:
-    """Every mistake of the task file and of its contract; empty when `load_task` would succeed."""
-    return _read(find_task(name_or_path))[2]
+def task_problems(name_or_path: str | Path, *, home: Home | None = None) -> list[Problem]:
+    """Every mistake of the task file and of its contract; empty when `load_task` would succeed.
+
+    With `home`, also what the contract breaks of those that the store's rows were accepted under.
+    """
+    return _read(find_task(name_or_path), home)[2]
 
 
 def find_task(name_or_path: str | Path) -> Path:
@@ -103,17 +106,20 @@ def source_files(task: Task, kind: Literal["interactions", "outcomes"]) -> list[
     return list(dict.fromkeys(found))
 
 
-def _read(path: Path) -> tuple[Task | None, Contract | None, list[Problem]]:
+def _read(path: Path, home: Home | None) -> tuple[Task | None, Contract | None, list[Problem]]:
     """Task and contract as far as they can be read, and every mistake: the task file's own first, in order of lines."""
-    from data_contracts.contract_reader import parse_contract
-    from data_contracts.model_problems import read_model
-    from data_contracts.yaml_strict import read_yaml
+    from data_contracts.language.contract_history import history_problems
+    from data_contracts.language.contract_reader import parse_contract
+    from data_contracts.language.model_problems import read_model
+    from data_contracts.language.yaml_strict import read_yaml
     from flows.task_checks import TaskFile, check_task
 
     document = read_yaml(path)
     problems, data = Problems(document.file, document.index, list(document.problems)), document.data or {}
     contract_path = _contract_path(path, data, problems)
     contract, of_contract = parse_contract(contract_path) if contract_path is not None else (None, [])
+    if contract is not None and home is not None and NAME.fullmatch(path.stem):
+        of_contract = history_problems(home, path.stem, contract)
     task = None
     if document.data is not None:
         read = read_model(data, Task, problems)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from flows.cli import data, operations, policies, runs
+from flows.cli import corrections, data, operations, policies, runs, setup
 from flows.cli.output import run_command
 from flows.settings import quiet_libraries
 
@@ -20,6 +20,7 @@ def cli() -> None:
 
     \b
     sluice demo                                   watch two shipped tasks go through the loop
+    sluice init NAME --from log.jsonl             draft a task's two files from a sample of its log
     sluice check TASK                             find every mistake in a task's two files
     sluice retrain TASK --from log.jsonl          the whole run: ingest, validate, train, gate, report
     sluice act TASK --observations rows.jsonl     let the champion decide
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for module in (runs, data, policies, operations):
+for module in (runs, setup, data, corrections, policies, operations):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -41,7 +41,7 @@ def retrain(task: str, paths: tuple[str, ...], as_of: datetime | None, as_json: 
     context = open_task(task, create=bool(paths))
     with progress_bars(as_json=as_json) as progress:
         result = run(context, paths=files, as_of=as_of, now=utc_now(), progress=progress)
-    code = 4 if result.looked is not None and result.looked.verdict == "refuse" else 0
+    code = 4 if result.verdict == "refuse" else 0
     payload, text = run_payload(context, result), run_text(context, result)
     answer(payload, as_json=as_json, text=text, home=context.home, code=code)
 

@@ -34,6 +34,29 @@ class Check(Part):
     limit: str
     n_rows: int | None = None
     description: str = ""
+    examples: tuple[str, ...] = ()
+
+
+class FactTable(Part):
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+class HealthSection(Part):
+    """What was judged beside the contract: propensities, outcomes, influence, …"""
+
+    name: str
+    title: str
+    checks: tuple[Check, ...] = ()
+    tables: tuple[FactTable, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> Level:
+        """The worst of the failed checks."""
+        failed = {check.level for check in self.checks if not check.passed}
+        return "block" if "block" in failed else "warn" if failed else "ok"
 
 
 class Validation(Part):
@@ -59,6 +82,7 @@ class Drift(Part):
     false_alarm_budget: str
     n_cells: int | None = None
     detail: str = ""
+    possible_causes: tuple[str, ...] = ()
 
 
 class Data(Part):
@@ -68,6 +92,8 @@ class Data(Part):
     n_accepted: int | None = None
     n_quarantined: int | None = None
     n_duplicate: int | None = None
+    n_erased: int = 0
+    n_superseded: int = 0  # rows of batches that another took the place of; they left the account
     quarantine_reasons: tuple[QuarantineReason, ...] = ()
     n_interactions: int | None = None
     n_matured: int | None = None
@@ -80,6 +106,7 @@ class Data(Part):
     rows_by_version: tuple[VersionRows, ...] = ()
     validation: Validation | None = None
     drift: Drift | None = None
+    sections: tuple[HealthSection, ...] = ()
     clustering: Literal["by unit", "unknown (no unit in the log)"] = "by unit"
 
 

@@ -40,8 +40,9 @@ class CheckLine:
 
 
 def balances(data: Data) -> bool:
-    """Lines read = accepted + quarantined + duplicate."""
-    return data.n_read == (data.n_accepted or 0) + (data.n_quarantined or 0) + (data.n_duplicate or 0)
+    """Lines read = accepted + quarantined + duplicate + erased."""
+    kept = (data.n_accepted or 0) + (data.n_quarantined or 0) + (data.n_duplicate or 0)
+    return data.n_read == kept + data.n_erased
 
 
 def health_tiles(facts: RunFacts) -> list[Tile]:

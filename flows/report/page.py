@@ -132,12 +132,12 @@ def three_digits(values: Iterable[float]) -> float:
 
 
 def lines_parts(data: Data) -> list[tuple[str, int, str]]:
-    """Accepted, quarantined, duplicate; empty when the run read no lines."""
+    """Accepted, quarantined, duplicate, erased; empty when the run read no lines."""
     if not data.n_read:
         return []
-    counts = (data.n_accepted, data.n_quarantined, data.n_duplicate)
-    names = (("accepted", "accepted"), ("quarantined", "quarantined"), ("duplicate", "duplicate"))
-    return [(name, count or 0, css) for (name, css), count in zip(names, counts, strict=True)]
+    parts = [("accepted", data.n_accepted), ("quarantined", data.n_quarantined), ("duplicate", data.n_duplicate)]
+    parts += [("erased", data.n_erased)] if data.n_erased else []
+    return [(name, count or 0, name) for name, count in parts]
 
 
 def split_parts(data: Data) -> list[tuple[str, int, str]]:

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from data_contracts import contract_rules
 from data_contracts.contract import Column, Contract, TableRule
 from data_contracts.errors import ConfigurationError
 from data_contracts.expectations import row_expectations, schema_problems
 from data_contracts.findings import Finding, measure_expectations, measure_weights
 from data_contracts.interactions import interaction_schema
+from data_contracts.language import contract_rules
+from data_contracts.row_source import TableRows
 from data_contracts.table_limits import Limit, at_least, limit_of
 from data_contracts.table_rules import table_expectations
 
@@ -67,9 +68,11 @@ def measured(table: pa.Table, *rules: TableRule) -> dict[tuple[str, str | None],
     contract = replace(CONTRACT, table_rules=rules)
     expectations = (
         *row_expectations(contract, actions=ACTIONS, as_of=AS_OF),
-        *table_expectations(contract, known_versions=frozenset({"1"})),
+        *table_expectations(contract, known_versions=frozenset({"1"}), actions=ACTIONS),
     )
-    return {(f.expectation.rule, f.expectation.column): f for f in measure_expectations(table, expectations)}
+    return {
+        (f.expectation.rule, f.expectation.column): f for f in measure_expectations(TableRows(table), expectations)[1]
+    }
 
 
 def holds(finding: Finding) -> bool:
@@ -134,7 +137,7 @@ def test_a_required_reward_is_due_when_the_row_has_matured() -> None:
     table = rows(reward=[None, None, *[1.0] * 8])
     expectations = row_expectations(replace(CONTRACT, columns=(reward,)), actions=ACTIONS, as_of=AS_OF)
     for matured, count in [([True, False, *[True] * 8], 1), ([False] * 10, 0)]:
-        found = measure_expectations(table.append_column("matured", pa.array(matured)), expectations)
+        _, found = measure_expectations(TableRows(table.append_column("matured", pa.array(matured))), expectations)
         (due,) = (f.value for f in found if (f.expectation.rule, f.expectation.column) == ("required", "reward"))
         assert due == count
 
@@ -227,12 +230,12 @@ def test_limits() -> None:
 def test_schema_problems_name_missing_and_mistyped_columns() -> None:
     table = rows().drop_columns(["x", "propensity"])
     table = table.set_column(table.column_names.index("city"), "city", pa.array(range(10)))
-    assert schema_problems(table, CONTRACT) == {
+    assert schema_problems(table.schema, CONTRACT) == {
         "propensity": "is missing",
         "x": "is missing",
         "city": "is int64, not string",
     }
-    assert schema_problems(rows(), CONTRACT) == {}
+    assert schema_problems(rows().schema, CONTRACT) == {}
 
 
 def weights(table: pa.Table, *, actions: tuple[str, ...] = ACTIONS, minimum: float | None = None) -> list[Finding]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ from data_contracts.home import Home
 from data_contracts.ingest import ingest
 from data_contracts.interactions import OUTCOME, RESERVED, interaction_schema, outcome_schema
 from data_contracts.log_columns import Kind
-from data_contracts.outcomes import RewardSettings
+from data_contracts.rewards.outcomes import ChannelSummary
+from data_contracts.rewards.reward_settings import RewardSettings
 from data_contracts.row_digest import row_digests
 from data_contracts.snapshot import build_snapshot, list_snapshots, load_snapshot, verify_snapshots
 from data_contracts.snapshot_manifest import Snapshot, logical_id, write_manifest
 from data_contracts.splits import EXCLUDED, GATE, TRAIN, VALIDATION, SplitSettings
+from data_contracts.storage import canonical_json, sha256_bytes
 from data_contracts.store import append, table_version
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
@@ -38,7 +40,8 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = MONDAY + 30 * DAY
 OWN = {"age": pa.int64()}
 CONTRACT = Contract(
-    id="shop", version="1.0.0", path="shop.odcs.yaml", sha256="0" * 64, columns=(), outcome_columns=(),
+    id="shop", version="1.0.0", path="shop.odcs.yaml", sha256="0" * 64, outcome_columns=(),
+    columns=(Column("age", "age", "integer", ("observation",)),),
     table_rules=(), owner="o", support="s", runbook="r", freshness_hours=None,
 )  # fmt: skip
 REWARD = RewardSettings(attribution_window=2 * DAY, default=0.0)
@@ -158,6 +161,95 @@ def test_id_depends_on_content_alone_not_on_order_batches_or_later_commits(tmp_p
     deliver(one, [interaction(n) for n in range(500, 520)])
     assert build(one, first.as_of).snapshot_id == first.snapshot_id
     assert build(one).snapshot_id != first.snapshot_id
+
+
+def test_ids_of_before_there_were_channels_stay(home: Home) -> None:
+    """Both ids were made by the release that knew one channel; a third party may hold them."""
+    deliver(home, [interaction(n, reward=0.25 if n % 9 == 4 else None) for n in range(60)])
+    seen = [outcome(n, n / 8, MONDAY + (n + 1) * HOUR) for n in range(0, 60, 4)]
+    deliver(home, [*seen, outcome(13, -0.0, MONDAY + 14 * HOUR)], kind="outcomes")
+    with_default = build(home)
+    assert with_default.snapshot_id == "5e7a60f57895de60d7f99552a8d7c4d757d97fdff4960459d58fda1ea39ddd0b"
+    # seven rewards of .25 in the row; the outcomes of 0, 4, … 56 but for rows 4 and 40, which have their own
+    assert with_default.channels == (ChannelSummary("reward", 20, (7 * 0.25 + (420 - 44) / 8) / 20),)
+    without = build(home, MONDAY + 70 * HOUR, reward=RewardSettings(attribution_window=DAY))
+    assert without.snapshot_id == "b0386cf05cfac243eedafd77a01119afad60aee0484747c12a6ca9c8d6708ffe"
+
+
+def test_a_manifest_of_before_there_were_channels_is_read(home: Home) -> None:
+    deliver(home, [interaction(n) for n in range(60)])
+    new = build(home)
+    content = new.to_json()
+    del content["channels"]
+    content["reward_settings"] = {"attribution_window": "P2D", "channel": "reward", "default": 0.0}
+    content["rewards"] = {k: v for k, v in asdict(new.rewards).items() if k not in ("n_guardrail", "n_clipped")}
+    sealed = {"snapshot": content, "sha256": sha256_bytes(canonical_json(content))}
+    (home.snapshots("shop") / new.snapshot_id / "manifest.json").write_bytes(canonical_json(sealed))
+    assert load_snapshot(home, "shop", new.snapshot_id)[0] == replace(new, channels=())
+    assert verify_snapshots(home, "shop") == []
+
+
+CHANNELS = RewardSettings.model_validate(
+    {
+        "attribution_window": "P1D",
+        "default": 0.0,
+        "combine": "weighted",
+        "bounds": [-1, 9],
+        "channels": {
+            "click": {"kind": "interaction", "within": "sum"},
+            "visit": {"kind": "second_order", "weight": 0.1, "window": "P2D", "within": "last"},
+        },
+        "guardrails": {"complaint": {"window": "P9D", "limit": 0.01}},
+    }
+)
+
+
+def of_channel(channel: str, number: int, value: float, observed_at: datetime) -> Row:
+    return {**outcome(number, value, observed_at), "channel": channel}
+
+
+def test_late_outcomes_of_a_channel_enter_the_next_snapshot(home: Home) -> None:
+    wednesday, thursday = MONDAY + 2 * DAY, MONDAY + 3 * DAY
+    deliver(home, [interaction(n) for n in range(72)])
+    seen = [
+        of_channel("click", 3, 1.0, MONDAY + 4 * HOUR),
+        of_channel("click", 3, 0.5, MONDAY + 5 * HOUR),
+        of_channel("visit", 3, 2.0, MONDAY + 6 * HOUR),
+        of_channel("visit", 30, 4.0, thursday),  # 42 hours after interaction 30
+        of_channel("complaint", 3, 1.0, MONDAY + 4 * HOUR),
+    ]
+    deliver(home, seen, kind="outcomes")
+    before, after = (build(home, day + 12 * HOUR, reward=CHANNELS) for day in (wednesday, thursday))
+    found = [
+        dict(zip(rows["interaction_id"].to_pylist(), rows["reward"].to_pylist(), strict=True))
+        for rows in (load_snapshot(home, "shop", s.snapshot_id)[1] for s in (before, after))
+    ]
+    assert [rewards["i3"] for rewards in found] == [pytest.approx(1.7)] * 2
+    assert [rewards["i30"] for rewards in found] == [None, pytest.approx(0.4)]
+    assert (before.n_matured, after.n_matured) == (13, 37), "by the two days of visits"
+    assert (before.rewards.n_not_yet, after.rewards.n_not_yet, after.rewards.n_guardrail) == (1, 0, 1)
+    assert after.channels == (ChannelSummary("click", 1, 1.5), ChannelSummary("visit", 2, 3.0))
+    newest = build(home, reward=CHANNELS)
+    assert newest.as_of == MONDAY + 71 * HOUR + 2 * DAY, "no guardrail holds a snapshot back"
+
+
+def test_with_channels_too_the_id_does_not_depend_on_arrival(tmp_path: Path) -> None:
+    chance, ids = random.Random(11), set()
+    seen = [
+        of_channel(chance.choice(["click", "visit", "complaint"]), n, chance.random(), MONDAY + (n + k) * HOUR)
+        for n in range(60)
+        for k in chance.sample(range(50), 4)
+    ]
+    for name in ("one", "two", "three"):
+        home = Home(tmp_path / name)
+        deliver(home, chance.sample([interaction(n) for n in range(60)], 60))
+        mixed, start = chance.sample(seen, len(seen)), 0
+        while start < len(mixed):
+            size = chance.randrange(1, 90)
+            deliver(home, mixed[start : start + size], kind="outcomes")
+            start += size
+        ids.add(build(home, reward=CHANNELS).snapshot_id)
+    assert len(ids) == 1
 
 
 def test_files_in_another_order_and_cut_with_garbage_and_repetition_give_the_same_id(tmp_path: Path) -> None:
@@ -340,7 +432,7 @@ def test_a_new_process_gives_the_same_id(home: Home) -> None:
 import sys, datetime as d, pathlib
 from data_contracts.contract import Column, Contract, LogicalType
 from data_contracts.home import Home
-from data_contracts.outcomes import RewardSettings
+from data_contracts.rewards.outcomes import RewardSettings
 from data_contracts.snapshot import build_snapshot
 from data_contracts.splits import SplitSettings
 snapshot = build_snapshot(

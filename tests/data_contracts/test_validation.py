@@ -17,11 +17,13 @@ import pytest
 from data_contracts.checks import CheckResult
 from data_contracts.contract import Column, Contract, TableRule
 from data_contracts.data_docs import external_references
+from data_contracts.drift.source import TableChunks
 from data_contracts.errors import ContractViolation
 from data_contracts.expectations import Expectation
 from data_contracts.findings import Finding
 from data_contracts.interactions import interaction_schema
 from data_contracts.judgement import judge
+from data_contracts.row_source import TableRows
 from data_contracts.table_limits import Limit, at_least, none_of_the_rows
 from data_contracts.validation import ValidationResult, validate_rows
 
@@ -83,11 +85,11 @@ def validate(
     docs: Path | None = None,
 ) -> ValidationResult:
     return validate_rows(
-        table,
+        TableRows(table),
         contract=contract,
         actions=ACTIONS,
         known_versions=frozenset({"1"}),
-        reference=reference,
+        reference=TableChunks(reference) if reference is not None else None,
         reference_name="training snapshot of version 2" if reference is not None else None,
         newest_batch=newest,
         docs_folder=docs,
