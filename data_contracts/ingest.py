@@ -35,7 +35,7 @@ from data_contracts.errors import Busy, InputError, UsageError
 from data_contracts.home import Home
 from data_contracts.log_columns import Kind
 from data_contracts.readers.log_file import read_blocks
-from data_contracts.staging import Staging, position
+from data_contracts.staging import Staging, kept_memory, position
 from data_contracts.storage import sha256_file
 from data_contracts.store import table_version
 
@@ -131,7 +131,8 @@ def _stage(batch: Batch, staging: Staging, progress: Progress) -> tuple[tuple[Fi
             n_skipped += known[file.sha256]
             progress(known[file.sha256])
         else:
-            known[file.sha256] = _stage_file(batch, number, staging, progress)
+            with kept_memory():
+                known[file.sha256] = _stage_file(batch, number, staging, progress)
         read.append(FileRecord(file.path.name, file.sha256, known[file.sha256]))
     return tuple(read), n_skipped
 

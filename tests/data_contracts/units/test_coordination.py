@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_contracts.units.coordination import FALSE_ALARMS, find_pushes
+from data_contracts.units.coordination import FALSE_ALARMS, MATERIAL, find_pushes
 from data_contracts.units.taste_mixture import fit_habits, tally
 from tests.coordination_worlds import CAMPAIGNS, HONEST, Log, campaign, honest_log
 
@@ -18,15 +18,14 @@ def _alarms(log: Log) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_logs_raise_no_alarm(name: str) -> None:
     rng = np.random.default_rng(41)
-    assert sum(bool(_alarms(honest_log(name, rng))) for _ in range(3)) == 0
+    assert sum(bool(_alarms(honest_log(name, rng))) for _ in range(2)) == 0
 
 
 @pytest.mark.parametrize("name", [name for name in CAMPAIGNS if not name.endswith(("4 rows", "2 rows"))])
 def test_five_per_cent_of_coordinated_units_are_found_and_the_action_is_named(name: str) -> None:
     rng = np.random.default_rng(42)
-    for _ in range(2):
-        log = campaign(name, rng, share=0.05)
-        assert _alarms(log) == [(log.pushed, log.direction)]
+    log = campaign(name, rng, share=0.05)
+    assert _alarms(log) == [(log.pushed, log.direction)]
 
 
 def test_a_push_downwards_is_found_on_graded_rewards() -> None:
@@ -75,8 +74,22 @@ def test_a_large_campaign_does_not_hide_by_moving_the_border_of_extreme_rewards(
 
 def test_units_that_reward_everything_are_expected_on_every_action() -> None:
     rng = np.random.default_rng(48)
-    for _ in range(8):
+    for _ in range(3):
         log = honest_log("a twentieth rewards everything", rng)
         found = find_pushes(log.unit, log.action, log.reward, n_actions=log.n_actions)
         assert any(push.p_value < FALSE_ALARMS for push in found)  # improbable by tastes alone
         assert not any(push.alarming for push in found)
+
+
+def test_tastes_that_divide_people_are_no_campaign() -> None:
+    """One action is loved or hated (chances of Beta(.3, .6)): many always reward it, and many more nearly always."""
+    rng = np.random.default_rng(49)
+    unit, action = np.repeat(np.arange(3000), 30), rng.integers(3, size=90_000)
+    chance = np.full((3000, 3), 0.1)
+    chance[:, 1] = rng.beta(0.3, 0.6, 3000)
+    reward = (rng.random(90_000) < chance[unit, action]) * 1.0
+    divided = next(push for push in find_pushes(unit, action, reward, n_actions=3) if push.action == 1)
+    assert divided.p_value < FALSE_ALARMS
+    assert divided.habits.always - divided.expected > MATERIAL
+    assert divided.habits.keen > divided.habits.always
+    assert not divided.alarming
