@@ -101,7 +101,7 @@ def decide(
             influence_evidence(rows, plan, n_over_limit=n_over_limit, rows_per_unit=rows_per_unit) if sound else None
         ),
         "more": _more(rows, lift, settings, plan, rows_per_day) if lift else None,
-        "plan": {name: _json(value) for name, value in asdict(plan).items()},
+        "plan": {name: _json(value) for name, value in asdict(plan).items() if name != "cluster_size"},
         "settings": settings.model_dump(mode="json"),
         "refusals": [asdict(check) for check in checks],
         "inputs": {

@@ -12,6 +12,7 @@ def as_written(evidence: dict[str, Any], *, formula: int) -> dict[str, Any]:
 
     Formula 1 knew no row weights, no limits of a unit and no median of means.
     """
+    evidence = {**evidence, "plan": _without(evidence["plan"], "cluster_size")}
     if formula != 1:
         return evidence
     return {

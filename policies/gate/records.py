@@ -49,6 +49,7 @@ class Plan:
     reward_minimum: float
     reward_maximum: float
     weight_maximum: float = 1.0  # largest row weight that the log can hold; a gate row above it is refused
+    cluster_size: int = 1  # rows of one unit in one look that are bet on as one; from rows before the window
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ class PairedDifference:
     lowest: NDArray[np.float64]  # (n,) least value that any action and reward could have given
     worst_mean: NDArray[np.float64]  # (n,) least E[Gamma | x] that the policies and the reward's range allow
 
+    def select(self, rows: NDArray[np.bool_]) -> PairedDifference:
+        """The rows of a mask (n,)."""
+        return PairedDifference(self.value[rows], self.lowest[rows], self.worst_mean[rows])
+
     def __repr__(self) -> str:
         return f"PairedDifference(n={len(self.value)})"
 
