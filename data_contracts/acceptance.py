@@ -64,7 +64,7 @@ def judge(block: Block, standard: Standard) -> tuple[pa.Table, NDArray[np.int64]
     ]
     if standard.erased is not None:
         rejected = standard.erased.without(rejected, standard.columns)
-    rows = np.setdiff1d(np.arange(table.num_rows), np.fromiter(broken, np.int64, len(broken)))
+    rows = np.delete(np.arange(table.num_rows), np.fromiter(broken, np.int64, len(broken)))
     good = table.take(pa.array(rows)) if broken else table
     return _complete(good, standard), rows, rejected
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_contracts.column_notes import Note, note, to_footer
 from data_contracts.errors import StoreError
 from data_contracts.storage import write_atomic
 
@@ -32,6 +33,7 @@ CONFIGURATION: dict[str, str | None] = {
     "delta.enableExpiredLogCleanup": "false",
 }
 STATISTICS = ("interaction_id", "occurred_at", "observed_at")  # columns whose least and greatest value a reader may ask
+DIGESTS = ("row_digest",)  # texts of one length
 SAMPLE = 2000  # rows that decide how the columns of a file are encoded
 
 
@@ -170,13 +172,13 @@ def _partition_values(file: DataFile, partition_by: str | None) -> dict[str, str
 
 
 def _partitions(batch: pa.RecordBatch, partition_by: str | None) -> Iterator[tuple[date | None, pa.RecordBatch]]:
-    """The rows of each value; a batch of one value, as logs in order of time have it, is not copied."""
+    """The rows of each value; a batch whose values stand together, as logs in order of time have it, is not copied."""
     if partition_by is None:
         yield None, batch
         return
     values = batch[partition_by].dictionary_encode()
     order = values.indices.to_numpy()
-    if len(values.dictionary) > 1:
+    if (order[1:] < order[:-1]).any():
         batch, order = batch.take(pc.array_sort_indices(values.indices)), np.sort(order)
     bounds = np.searchsorted(order, np.arange(len(values.dictionary) + 1))
     for value, (first, last) in zip(values.dictionary.to_pylist(), pairwise(bounds.tolist()), strict=True):
@@ -189,20 +191,27 @@ class _ParquetFile:
     def __init__(self, rows: pa.RecordBatch) -> None:
         self._sink = pa.BufferOutputStream()
         self._n_rows = 0
+        self._notes: dict[str, Note] = {}
+        repetitive = _repetitive(rows)
         self._writer = pq.ParquetWriter(
             self._sink,
             rows.schema,
             compression="zstd",
             write_page_checksum=True,
-            use_dictionary=_repetitive(rows),
+            use_dictionary=repetitive,
+            column_encoding=_encodings(rows.schema, repetitive),
             write_statistics=[name for name in STATISTICS if name in rows.schema.names],
         )
 
     def write(self, rows: pa.RecordBatch) -> None:
         self._writer.write_batch(rows)
         self._n_rows += rows.num_rows
+        for name, column in zip(rows.schema.names, rows.columns, strict=True):
+            found = note(column)
+            self._notes[name] = self._notes[name].plus(found) if name in self._notes else found
 
     def finish(self, root: Path, name: str, partition: date | None) -> DataFile:
+        self._writer.add_key_value_metadata(to_footer(self._notes))
         self._writer.close()
         data = self._sink.getvalue()
         write_atomic(root / name, data)
@@ -214,6 +223,13 @@ def _repetitive(rows: pa.RecordBatch) -> list[str]:
     sample = rows.slice(0, SAMPLE)
     flat = [f.name for f in rows.schema if not pa.types.is_nested(f.type) and not pa.types.is_boolean(f.type)]
     return [name for name in flat if 2 * pc.count_distinct(sample[name]).as_py() <= sample.num_rows]
+
+
+def _encodings(schema: pa.Schema, repetitive: Sequence[str]) -> dict[str, str]:
+    """How the other columns are laid out, where that is cheaper to compress and smaller: times, and digests."""
+    times = {f.name: "DELTA_BINARY_PACKED" for f in schema if pa.types.is_timestamp(f.type)}
+    digests = {name: "DELTA_LENGTH_BYTE_ARRAY" for name in DIGESTS if name in schema.names}
+    return {name: encoding for name, encoding in (times | digests).items() if name not in repetitive}
 
 
 def _same(a: pa.DataType, b: pa.DataType) -> bool:

@@ -18,12 +18,16 @@ from data_contracts.propensities.propensity_tally import PropensityTally, Versio
 from data_contracts.row_source import RELATION, Rows
 from data_contracts.table_limits import Limit
 from data_contracts.table_rules import EXPECTED_WEIGHT
+from data_contracts.witnesses import Need, stronger
 
 if TYPE_CHECKING:
     import duckdb
 
 THRESHOLD = 1000.0  # e-value against E[w] = 1; a true log exceeds it, ever, with probability <= 1/1000
 EXAMPLES = 5
+WITNESSES = "witnesses"  # a relation beside the rows
+
+Selected = tuple[str, str, tuple[object, ...]]  # SQL, more SQL, values of the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,11 @@ def check_result(finding: Finding, *, passed: bool) -> CheckResult:
 
 
 def measure_expectations(rows: Rows, expectations: tuple[Expectation, ...]) -> tuple[int, tuple[Finding, ...]]:
-    """The number of rows, and what each of `expectations` says of them: one aggregate query for all, and a second for
-    those that look broken: the exact value where the first was a bound, and up to five of the rows that break it."""
+    """The number of rows, and what each of `expectations` says of them.
+
+    What witnesses of the rows settle costs no reading; one aggregate query measures the rest, and a second those that
+    look broken: the exact value where the first was a bound, and up to five of the rows that break it.
+    """
     with rows.connect() as connection:
         n_rows, found = _measure(connection, rows, expectations)
         broken = [i for i, f in enumerate(found) if f.value is not None and not f.expectation.limit.holds(f.value)]
@@ -69,14 +76,37 @@ def measure_expectations(rows: Rows, expectations: tuple[Expectation, ...]) -> t
 def _measure(
     connection: duckdb.DuckDBPyConnection, rows: Rows, expectations: Sequence[Expectation]
 ) -> tuple[int, list[Finding]]:
-    """All aggregates in one query; those that stand alone each in its own."""
-    together = [e for e in expectations if not e.stands_alone]
-    selected = [("count(*)", "''", ()), *((e.sql, e.shown_sql or "''", e.values) for e in together)]
+    """What witnesses do not settle: aggregates in one query; those that stand alone, or in parts, each in its own."""
+    found = _settled(connection, rows, expectations)
+    found |= {i: (_select_alone(connection, rows, e), "") for i, e in enumerate(expectations) if e.stands_alone}
+    found |= {i: (_select_in_parts(connection, rows, e), "") for i, e in enumerate(expectations) if e.in_parts}
+    together = [i for i in range(len(expectations)) if i not in found]
+    selected = [("count(*)", "''", ()), *(_aggregate(expectations[i]) for i in together)]
     (counted, _), *measured = _select(connection, rows, selected)
+    found |= dict(zip(together, measured, strict=True))
     n_rows = int(str(counted))
-    pairs = iter(measured)
-    values = [(_select_alone(connection, rows, e), "") if e.stands_alone else next(pairs) for e in expectations]
-    return n_rows, [_finding(e, *pair, n_rows) for e, pair in zip(expectations, values, strict=True)]
+    return n_rows, [_finding(e, *found[i], n_rows) for i, e in enumerate(expectations)]
+
+
+def _settled(
+    connection: duckdb.DuckDBPyConnection, rows: Rows, expectations: Sequence[Expectation]
+) -> dict[int, tuple[object, object]]:
+    """Those that no witness breaks; what is measured of the others on a few witnesses says nothing of the rows."""
+    needs: dict[str, Need] = {}
+    for e in expectations:
+        if e.decided_by is not None and e.column is not None:
+            needs[e.column] = stronger(e.decided_by, needs.get(e.column, e.decided_by))
+    table = rows.witnesses(needs)
+    asked = [i for i, e in enumerate(expectations) if e.decided_by is not None and e.column in table.column_names]
+    if not asked:
+        return {}
+    connection.register(WITNESSES, table)
+    measured = _ask(connection, [_aggregate(expectations[i]) for i in asked], relation=WITNESSES)
+    return {i: pair for i, pair in zip(asked, measured, strict=True) if pair[0] == 0}
+
+
+def _aggregate(expectation: Expectation) -> Selected:
+    return expectation.sql, expectation.shown_sql or "''", expectation.values
 
 
 def _look_closer(
@@ -93,12 +123,20 @@ def _look_closer(
 
 
 def _select(
-    connection: duckdb.DuckDBPyConnection, rows: Rows, selected: Sequence[tuple[str, str, tuple[object, ...]]]
+    connection: duckdb.DuckDBPyConnection, rows: Rows, selected: Sequence[Selected]
 ) -> list[tuple[object, object]]:
-    """Two values for each (sql, more sql, values of the first)."""
-    text = ", ".join(part for sql, more, _ in selected for part in (sql, more))
+    """Two values of the rows for each of `selected`."""
+    text = " ".join(part for sql, more, _ in selected for part in (sql, more))
     rows.register(connection, [name for name in rows.schema.names if name in text])
-    query = f"SELECT {text} FROM {RELATION}"  # noqa: S608
+    return _ask(connection, selected)
+
+
+def _ask(
+    connection: duckdb.DuckDBPyConnection, selected: Sequence[Selected], *, relation: str = RELATION
+) -> list[tuple[object, object]]:
+    """Two values for each of `selected`, of what is registered now."""
+    text = ", ".join(part for sql, more, _ in selected for part in (sql, more))
+    query = f"SELECT {text} FROM {relation}"  # noqa: S608
     row = connection.execute(query, [value for *_, values in selected for value in values]).fetchall()[0]
     return [(row[2 * i], row[2 * i + 1]) for i in range(len(selected))]
 
@@ -106,6 +144,11 @@ def _select(
 def _select_alone(connection: duckdb.DuckDBPyConnection, rows: Rows, expectation: Expectation) -> object:
     rows.register(connection, [name for name in rows.schema.names if name in expectation.sql])
     return connection.execute(f"SELECT {expectation.sql}", list(expectation.values)).fetchall()[0][0]
+
+
+def _select_in_parts(connection: duckdb.DuckDBPyConnection, rows: Rows, expectation: Expectation) -> object:
+    parts = rows.register_parts(connection, str(expectation.column))
+    return sum(int(str(_ask(connection, [_aggregate(expectation)], relation=part)[0][0])) for part in parts)
 
 
 def measure_schema(problems: dict[str, str], *, n_rows: int, n_columns: int) -> Finding:

@@ -105,13 +105,13 @@ def _counts(n: int, columns: Sequence[_Encoded]) -> pa.Array:
 def _heads(n: int, columns: Sequence[_Encoded]) -> pa.Array:
     """The heads of neighbouring columns, one binary value a row; null where a column that stands alone is null."""
     fields = [field for i, c in enumerate(columns) for field in ((f"tag {i}", f"V{len(c.tag)}"), (f"word {i}", "<u8"))]
-    row = np.zeros((), np.dtype(fields))
+    row = np.frombuffer(b"".join(column.tag + bytes(8) for column in columns), np.uint8)
+    heads = np.empty((n, len(row)), np.uint8)
+    heads[:] = row
+    words = heads.view(np.dtype(fields))[:, 0]
     for i, column in enumerate(columns):
-        row[f"tag {i}"] = np.void(column.tag)
-    heads = np.full(n, row)
-    for i, column in enumerate(columns):
-        heads[f"word {i}"] = column.words.view("<u8")
-    return _binary(np.arange(n + 1, dtype=np.int32) * heads.itemsize, heads, columns[0].valid)
+        words[f"word {i}"] = column.words.view("<u8")
+    return _binary(np.arange(n + 1, dtype=np.int32) * len(row), heads, columns[0].valid)
 
 
 def _binary(offsets: NDArray[np.int32], data: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> pa.Array:

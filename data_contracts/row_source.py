@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -21,12 +21,15 @@ from data_contracts.interactions import interaction_schema
 from data_contracts.language.evolution import is_read_as_stored, read_as, stored_columns
 from data_contracts.log_columns import own_types
 from data_contracts.rewards.outcomes import RewardSettings, attach_rewards, utc64
+from data_contracts.stored_evidence import StoredEvidence, microseconds
+from data_contracts.witnesses import Need, as_table, witness
 
 if TYPE_CHECKING:
     import duckdb
 
 MATURED: Final = "matured"
 RELATION: Final = "interactions"  # what SQL reads from
+PART: Final = "read_parquet(getvariable('part'))"  # the same, of a part of the rows; a view would open each file twice
 SETTINGS: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -54,6 +57,17 @@ class Rows(Protocol):
         """Make the rows table `interactions` of `connection`, at least with `columns`, for one query."""
         ...
 
+    def register_parts(self, connection: duckdb.DuckDBPyConnection, column: str) -> Iterator[str]:
+        """Make one part of the rows after the other a relation, at least with the text `column`, for one query each.
+
+        Gives what to select from. Every row is in one part; no two parts share a value of `column`.
+        """
+        ...
+
+    def witnesses(self, needs: Mapping[str, Need]) -> pa.Table:
+        """Rows that stand for all rows (see witnesses), with those columns of `needs` of which that much is known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TableRows:
@@ -78,6 +92,13 @@ class TableRows:
 
     def register(self, connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         connection.register(RELATION, self.table)
+
+    def register_parts(self, connection: duckdb.DuckDBPyConnection, column: str) -> Iterator[str]:
+        self.register(connection, [column])
+        yield RELATION
+
+    def witnesses(self, needs: Mapping[str, Need]) -> pa.Table:
+        return as_table({})  # reading what is in memory costs no more
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,25 +150,68 @@ class StoredRows:
 
     def register(self, connection: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
         """The files themselves where rows read as they are stored, else a stream of chunks."""
-        plain = self.reward.follows_from_row and not self.outcomes.num_rows
-        if plain and self._reads_as_stored(connection):
+        if self._plain and self._reads_as_stored:
+            self._register_files(connection)
             return
         names = [name for name in self.schema.names if name in {*columns, *NEEDED, MATURED}]
         schema = pa.schema([self.schema.field(name) for name in names])
         batches = (batch for chunk in self.chunks(names) for batch in chunk.cast(schema).to_batches())
         connection.register(RELATION, pa.RecordBatchReader.from_batches(schema, batches))
 
-    def _reads_as_stored(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Make the files table `interactions`; False when rows of older versions would have to be read anew."""
+    def register_parts(self, connection: duckdb.DuckDBPyConnection, column: str) -> Iterator[str]:
+        """Groups of files whose values of `column` do not overlap, where rows read as they are stored."""
+        if not self._reads_as_stored or self.schema.field(column) != self.stored.field(column):
+            self.register(connection, [column])
+            yield RELATION
+            return
+        for group in self.evidence.apart(column):
+            paths = [glob.escape(str(path)) for path in group]
+            connection.execute("set variable part = ?", [paths])
+            yield PART
+
+    def witnesses(self, needs: Mapping[str, Need]) -> pa.Table:
+        """From the files' footers and dictionaries, where rows read as they are stored and there are any."""
+        if not self._reads_as_stored or not self.evidence.files:
+            return as_table({})
+        found = {name: self._witness(name, need) for name, need in needs.items()}
+        columns = {name: column for name, column in found.items() if column is not None}
+        if "reward" in columns:
+            columns[MATURED] = pa.array([True])
+        return as_table(columns)
+
+    def _witness(self, name: str, need: Need) -> pa.Array | None:
+        field = self.schema.field(name)
+        if name in ("day", MATURED) or field.type != self.stored.field(name).type:
+            return None
+        if name == "reward" and not (self._plain and self._all_matured):
+            return None
+        note = self.evidence.note(name)
+        if name == "reward":
+            note = note.filled(self.reward.default)
+        texts = need == "values" and not note.is_empty and pa.types.is_string(field.type)
+        return witness(note, field.type, need=need, values=self.evidence.texts(name) if texts else None)
+
+    @cached_property
+    def evidence(self) -> StoredEvidence:
+        """What the files' footers and dictionaries say of the rows."""
+        return StoredEvidence.of(self.files, until=self.as_of)
+
+    @property
+    def _plain(self) -> bool:
+        return self.reward.follows_from_row and not self.outcomes.num_rows
+
+    @property
+    def _all_matured(self) -> bool:
+        last = self.evidence.note("occurred_at").largest
+        return last is not None and last <= microseconds(self.as_of - self.reward.attribution_window)
+
+    @cached_property
+    def _reads_as_stored(self) -> bool:
+        """No row has to be read anew because it was logged under an older version."""
         if not {field.name for field in self.schema} - {MATURED} <= {*self.stored.names}:
             return False
-        self._register_files(connection)
-        query = f"select distinct contract_version from {RELATION} where contract_version is not null"  # noqa: S608
-        versions = [version for (version,) in connection.execute(query).fetchall()]
-        if is_read_as_stored(versions, self.contract):
-            return True
-        connection.execute(f"drop view {RELATION}")
-        return False
+        versions = self.evidence.texts("contract_version")
+        return versions is not None and is_read_as_stored(versions, self.contract)
 
     def _register_files(self, connection: duckdb.DuckDBPyConnection) -> None:
         paths = [glob.escape(str(file)) for file in self.files]

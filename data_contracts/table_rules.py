@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from data_contracts.contract import Contract, TableRule
@@ -12,6 +13,7 @@ from data_contracts.expectations import Expectation, quote
 from data_contracts.interactions import RESERVED
 from data_contracts.row_rules import TOLERANCE
 from data_contracts.table_limits import Limit, at_least, limit_of, none_of_the_rows
+from data_contracts.witnesses import Need
 
 ROW_COUNT: Final = "rowCount"
 EXPECTED_WEIGHT: Final = "expected_weight"  # judged version by version, outside the aggregate query
@@ -39,7 +41,8 @@ def _expectation(
 ) -> Expectation:
     if rule.rule == "known_policy_version":
         sql = "count(*) FILTER (WHERE NOT list_contains(?::VARCHAR[], policy_version))"
-        return _of(rule, "policy_version", limit_of(rule, none_of_the_rows()), sql, sorted(known_versions))
+        limit = limit_of(rule, none_of_the_rows())
+        return _decided(_of(rule, "policy_version", limit, sql, sorted(known_versions)), "values")
     if rule.rule == RARE_ACTION:
         return rare_action(rule, actions=actions)
     if rule.rule not in RULES:
@@ -58,12 +61,13 @@ def _row_count(rule: TableRule) -> Expectation:
 
 def _null_share(rule: TableRule) -> Expectation:
     name = _columns(rule)[0]
-    return _of(rule, name, limit_of(rule, None), _share(f"count(*) FILTER (WHERE {quote(name)} IS NULL)"))
+    count = f"count(*) FILTER (WHERE {quote(name)} IS NULL)"
+    return _decided(_of(rule, name, limit_of(rule, None), _share(count)), "presence")
 
 
 def _null_values(rule: TableRule) -> Expectation:
     name = _columns(rule)[0]
-    return _counted(rule, name, f"count(*) FILTER (WHERE {quote(name)} IS NULL)")
+    return _decided(_counted(rule, name, f"count(*) FILTER (WHERE {quote(name)} IS NULL)"), "presence")
 
 
 def _missing_values(rule: TableRule) -> Expectation:
@@ -86,13 +90,13 @@ def _duplicate_values(rule: TableRule) -> Expectation:
 
 def _logged_propensity_missing(rule: TableRule) -> Expectation:
     limit = limit_of(rule, Limit(0, 0, ""))
-    return _of(rule, "propensity", limit, _share("count(*) FILTER (WHERE propensity IS NULL)"))
+    return _decided(_of(rule, "propensity", limit, _share("count(*) FILTER (WHERE propensity IS NULL)")), "presence")
 
 
 def _action_probabilities_sum(rule: TableRule) -> Expectation:
     limit = limit_of(rule, Limit(None, TOLERANCE, ""))
     sql = "coalesce(max(abs(list_sum(action_probabilities) - 1)), 0)"  # 0: no distribution is logged
-    return _of(rule, "action_probabilities", limit, sql)
+    return _decided(_of(rule, "action_probabilities", limit, sql), "values")
 
 
 def _counted(rule: TableRule, column: str, sql: str, *values: object) -> Expectation:
@@ -108,6 +112,10 @@ def _share(count: str) -> str:
 
 def _of(rule: TableRule, column: str | None, limit: Limit, sql: str, *values: object) -> Expectation:
     return Expectation(rule.rule, column, rule.severity, limit, rule.description, sql, values)
+
+
+def _decided(expectation: Expectation, need: Need) -> Expectation:
+    return replace(expectation, decided_by=need)
 
 
 def _columns(rule: TableRule) -> list[str]:

@@ -1,7 +1,7 @@
 """CSV with a header, comma and double quotes (RFC 4180); one physical line is one record.
 
-Lines without quotes and with the right number of commas go through Arrow as a block; the others
-one by one. A quoted newline therefore breaks both of its lines, and both are kept with a reason.
+Lines without quotes go through Arrow as a block, which says where the number of fields is wrong; those and
+the others are read one by one. A quoted newline therefore breaks both of its lines, and both are kept with a reason.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pcsv
 from numpy.typing import NDArray
 
 from data_contracts.errors import InputError
 from data_contracts.log_columns import LogColumn, by_word, detect_naming
 from data_contracts.readers.block import Block, Rejected
 from data_contracts.readers.cells import typed_block
+from data_contracts.readers.commas import cut_at_commas
 from data_contracts.readers.lines import RETURN, Lines, read_lines
 
-COMMA, QUOTE = ord(","), ord('"')
+QUOTE = ord('"')
 _FIELD = rb'(?:"(?:[^"\r]|"")*+"|[^",\r]*+)'
 _RECORD = re.compile(rb"%b(?:,%b)*+\r?" % (_FIELD, _FIELD))
 
@@ -78,44 +78,24 @@ def _wrong_header(path: Path, expected: str, got: str) -> InputError:
 
 def _block(lines: Lines, header: Sequence[LogColumn]) -> Block:
     rejected: list[Rejected] = []
-    plain = _plain(lines, len(header))
-    index, rows = np.flatnonzero(plain), _parse_plain(lines, np.flatnonzero(plain), header)
-    others, other_rows = _parse_each(lines, np.flatnonzero(~plain), header, rejected)
+    index, rows = cut_at_commas(lines, np.flatnonzero(_plain(lines)), [c.name for c in header])
+    others, other_rows = _parse_each(lines, np.delete(np.arange(lines.n), index), header, rejected)
     if len(others):
         index, rows = np.concatenate([index, others]), pa.concat_tables([rows, other_rows])
     return typed_block(lines, index, rows, header, rejected)
 
 
-def _plain(lines: Lines, n_fields: int) -> NDArray[np.bool_]:
-    """(n,) True where the line is valid text without quotes or stray returns, and has the right number of fields."""
+def _plain(lines: Lines) -> NDArray[np.bool_]:
+    """(n,) True where the line is valid text without quotes or stray returns, and not blank."""
     returned = lines.ends - lines.text_ends()
     unquoted = (_count(lines, QUOTE) == 0) & (_count(lines, RETURN) == returned)
-    filled = (lines.ends - returned > lines.starts) & (_count(lines, COMMA) == n_fields - 1)
-    plain: NDArray[np.bool_] = unquoted & filled & lines.decodable()
+    plain: NDArray[np.bool_] = unquoted & (lines.ends - returned > lines.starts) & lines.decodable()
     return plain
 
 
 def _count(lines: Lines, code: int) -> NDArray[np.int64]:
     """(n,) how often the byte stands in each line."""
-    if code not in lines.data:
-        return np.zeros(lines.n, dtype=np.int64)
-    at = np.flatnonzero(lines.codes == code)
-    return np.diff(np.searchsorted(at, lines.starts), append=len(at))
-
-
-def _parse_plain(lines: Lines, index: NDArray[np.int64], header: Sequence[LogColumn]) -> pa.Table:
-    names = [c.name for c in header]
-    if not len(index):
-        return pa.schema([(name, pa.string()) for name in names]).empty_table()
-    data = lines.join(index)
-    return pcsv.read_csv(
-        pa.BufferReader(pa.py_buffer(data)),
-        read_options=pcsv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
-        parse_options=pcsv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-        convert_options=pcsv.ConvertOptions(
-            column_types={name: pa.string() for name in names}, null_values=[""], strings_can_be_null=True
-        ),
-    )
+    return lines.count(lines.codes == code) if code in lines.data else np.zeros(lines.n, dtype=np.int64)
 
 
 def _parse_each(

@@ -1,4 +1,5 @@
-"""JSON lines: whole blocks through Arrow's C++ parser, and the lines it cannot be trusted with one by one.
+"""JSON lines: cut where they are plain, else in blocks through Arrow's C++ parser, and what it cannot be trusted with
+one by one.
 
 Arrow's parser takes two objects on a line, and one object over two lines. A line that starts with
 `{` and ends with `}`, in a block whose columns are all flat and whose objects are as many as its
@@ -21,11 +22,13 @@ from numpy.typing import NDArray
 from data_contracts.log_columns import LogColumn, by_word, detect_naming
 from data_contracts.readers.block import Block, Rejected
 from data_contracts.readers.cells import typed_block
+from data_contracts.readers.json_cut import Form, cut, form_of
 from data_contracts.readers.json_line import LineRejected, read_line, slots_of
 from data_contracts.readers.lines import Lines, read_lines
 
 OPEN, CLOSE = ord("{"), ord("}")
 FIRST_SAMPLE, SAMPLE = 100, 10  # lines of the first and of later blocks that decide which words a file uses
+MOST_BYTES = 1 << 28  # of a block that is cut, with 32-bit offsets; a larger one is a single line for the most part
 PIECE = 512  # lines of a refused block are tried again in pieces; those of a refused piece are read one by one
 
 Part = tuple[NDArray[np.int64], pa.Table]  # indices of lines, and as many rows
@@ -37,10 +40,23 @@ class _Dialect:
 
     words: Mapping[str, LogColumn]
     parse: pa.Schema  # for Arrow's parser: the words seen so far; timestamps as text
+    form: Form | None  # of the lines that can be cut
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """Word -> type, of the words seen so far."""
+        return dict(zip(self.parse.names, self.parse.types, strict=True))
 
     def rows(self) -> pa.Schema:
         """Every column by the store's names; timestamps still as text, integers that are text in the store too."""
         return pa.schema([(c.name, _unparsed(c)) for c in self.words.values()])
+
+    def named(self, table: pa.Table) -> pa.Table:
+        """The rows of a parser by the store's names, in the types of `rows`."""
+        columns = [self.words[word] for word in table.column_names]
+        return table.rename_columns([c.name for c in columns]).cast(
+            pa.schema([(c.name, _unparsed(c)) for c in columns])
+        )
 
 
 def read_jsonl(path: Path, columns: tuple[LogColumn, ...]) -> Iterator[Block]:
@@ -56,21 +72,24 @@ def _dialect(lines: Lines, columns: tuple[LogColumn, ...], before: _Dialect | No
 
     Every block may add words that it is the first to use: each column Arrow parses in vain costs time.
     """
-    rows = _sample(lines, FIRST_SAMPLE if before is None else SAMPLE)
+    sample = _sample(lines, FIRST_SAMPLE if before is None else SAMPLE)
+    rows = [row for _, row in sample]
     words = before.words if before else by_word(columns, detect_naming(columns, [word for row in rows for word in row]))
     seen = {word for row in rows for word in row} | set(before.parse.names if before else ())
     parse = {w: pa.int64() if c.integers and _mostly_integers(w, rows) else _unparsed(c) for w, c in words.items()}
-    return _Dialect(words, pa.schema([(word, type_) for word, type_ in parse.items() if word in seen]))
+    schema = pa.schema([(word, type_) for word, type_ in parse.items() if word in seen])
+    return _Dialect(words, schema, form_of(sample, parse))
 
 
-def _sample(lines: Lines, size: int) -> list[dict[str, object]]:
+def _sample(lines: Lines, size: int) -> list[tuple[bytes, dict[str, object]]]:
+    """Lines, and the object on each."""
     found = []
     for i in np.unique(np.linspace(0, lines.n - 1, size).astype(int)):
         try:
             row = json.loads(lines.raw(i))
         except (ValueError, RecursionError):
             continue
-        found += [row] if isinstance(row, dict) else []
+        found += [(lines.raw(i), row)] if isinstance(row, dict) else []
     return found
 
 
@@ -85,7 +104,11 @@ def _mostly_integers(word: str, rows: list[dict[str, object]]) -> bool:
 def _block(lines: Lines, dialect: _Dialect) -> Block:
     plain = _plain(lines)
     rejected: list[Rejected] = []
-    parts = _parse(lines, np.flatnonzero(plain), dialect, rejected)
+    parts = _cut(lines, plain, dialect)
+    rest = plain.copy()
+    for index, _ in parts:
+        rest[index] = False
+    parts += _parse(lines, np.flatnonzero(rest), dialect, rejected)
     parts += _parse_each(lines, np.flatnonzero(~plain), dialect, rejected)
     parts = [part for part in parts if len(part[0])] or parts[:1]  # one without rows would add columns of nulls
     table = pa.concat_tables([rows for _, rows in parts], promote_options="default")
@@ -101,7 +124,16 @@ def _plain(lines: Lines) -> NDArray[np.bool_]:
     return good & lines.decodable()
 
 
+def _cut(lines: Lines, plain: NDArray[np.bool_], dialect: _Dialect) -> list[Part]:
+    if dialect.form is None or len(lines.data) > MOST_BYTES:
+        return []
+    index, rows = cut(lines, np.flatnonzero(plain), dialect.form, dialect.types)
+    return [(index, dialect.named(rows))]
+
+
 def _parse(lines: Lines, index: NDArray[np.int64], dialect: _Dialect, rejected: list[Rejected]) -> list[Part]:
+    if not len(index):
+        return []
     whole = _parse_block(lines, index, dialect)
     if whole is not None:
         return [(index, whole)]
@@ -125,10 +157,7 @@ def _parse_block(lines: Lines, index: NDArray[np.int64], dialect: _Dialect) -> p
         )
     except pa.ArrowInvalid:
         return None
-    if table.num_rows != len(index):
-        return None
-    fields = [(dialect.words[word].name, _unparsed(dialect.words[word])) for word in table.column_names]
-    return table.rename_columns([name for name, _ in fields]).cast(pa.schema(fields))
+    return dialect.named(table) if table.num_rows == len(index) else None
 
 
 def _parse_each(lines: Lines, index: NDArray[np.int64], dialect: _Dialect, rejected: list[Rejected]) -> list[Part]:

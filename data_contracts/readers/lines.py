@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from data_contracts.errors import InputError
 
 BLOCK_BYTES = 6 << 20  # about 15,000 lines of 400 bytes: few calls for many lines, and not too much for the caches
+ROOM = 1 << 12  # for the rest of the last line; a longer one has the block copied
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NEWLINE, RETURN = 10, 13
 
@@ -60,6 +61,11 @@ class Lines:
             return np.array([_is_text(self.raw(i)) for i in range(self.n)], dtype=np.bool_)
         return np.ones(self.n, dtype=np.bool_)
 
+    def count(self, marked: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """(n,) how many bytes of each line, its newline included, are `marked`."""
+        at = np.flatnonzero(marked)
+        return np.diff(np.searchsorted(at, self.starts), append=len(at))
+
     def join(self, index: NDArray[np.int64]) -> memoryview:
         """Bytes of the lines `index` (ascending), each with a newline; no copy where they are neighbours."""
         view = memoryview(self.data)
@@ -88,9 +94,10 @@ def _chunks(path: Path) -> Iterator[bytearray]:
         end = math.inf if path.suffix == ".gz" else path.stat().st_size
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             while stream.tell() < end:
-                chunk = bytearray(max(BLOCK_BYTES, len(BYTE_ORDER_MARK)))
-                del chunk[stream.readinto(chunk) :]
-                chunk += stream.readline()
+                chunk = bytearray(max(BLOCK_BYTES, len(BYTE_ORDER_MARK)) + ROOM)
+                with memoryview(chunk) as view:
+                    size = stream.readinto(view[:-ROOM])
+                chunk[size:] = stream.readline()
                 if not chunk:
                     return
                 yield chunk

@@ -1,7 +1,8 @@
 """Validation of 5M stored rows against Great Expectations on a data frame of the same files: CPU time and memory.
 
-The other side runs 15 checks; this one proves every rule of the contract for the same columns and more, checks each
-file's SHA-256, has Great Expectations judge the findings, and writes Data Docs.
+Both sides prove the same 15 things of the same columns. This one also proves what every contract implies (numbers are
+finite, ids, times and actions are there, distributions, moments), checks each file's SHA-256, has Great Expectations
+judge the findings, and writes Data Docs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.benchmark
 SEED = 20261121
 ROWS = int(os.environ.get("SLUICE_BENCH_ROWS", "5000000"))
 PAIRS = 3
-LEAST_RATIO, MOST_MIB = 4.0, 1536.0  # the goal is a tenth of the time, for the same checks
+LEAST_RATIO, MOST_MIB = 10.0, 1536.0
 
 
 def run(peer: str, home: Path, scratch: Path) -> dict[str, Any]:
@@ -38,9 +39,9 @@ def test_time_and_memory(tmp_path: Path) -> None:
     home = tmp_path / "home"
     write_store(Home(home), ROWS, seed=SEED)
     ours, theirs = [], []
-    for _ in range(PAIRS):
-        ours.append(run("sluice", home, tmp_path))
-        theirs.append(run("pandas", home, tmp_path))
+    for pair in range(PAIRS):  # each with a folder of its own: Data Docs that are there are not written again
+        ours.append(run("sluice", home, tmp_path / str(pair)))
+        theirs.append(run("pandas", home, tmp_path / str(pair)))
     ratios = [b["cpu_seconds"] / a["cpu_seconds"] for a, b in zip(ours, theirs, strict=True)]
     peak = max(found["peak_mib"] for found in ours)
     print(

@@ -29,7 +29,7 @@ def test_without_a_store_the_error_says_how_to_make_one(tmp_path: Path) -> None:
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
     home = create_home({}, tmp_path)
     (home.root / "format.json").write_bytes(canonical_json({"format": 99}))
-    with pytest.raises(StoreError, match="format 1 or older, got 99"):
+    with pytest.raises(StoreError, match="format 2 or older, got 99"):
         require_home({}, tmp_path)
 
 

@@ -16,6 +16,7 @@ import pytest
 from data_contracts.errors import InputError
 from data_contracts.interactions import TIMESTAMP
 from data_contracts.log_columns import columns_of
+from data_contracts.readers import commas as commas_module
 from data_contracts.readers import csv_file as csv_module
 from data_contracts.readers import jsonl as jsonl_module
 from data_contracts.readers import lines as lines_module
@@ -431,8 +432,24 @@ def test_a_line_means_the_same_alone_in_a_block_and_read_slowly(
     together = meanings(*lines)
     with monkeypatch.context() as patch:
         patch.setattr(jsonl_module, "_parse_block", lambda *_: None)
-        patch.setattr(csv_module, "_plain", lambda lines, _: np.zeros(lines.n, dtype=np.bool_))
+        patch.setattr(csv_module, "_plain", lambda lines: np.zeros(lines.n, dtype=np.bool_))
         slowly = meanings(*lines)
     n_rows = sum(meaning is not None for meaning in alone)
     assert 10 < n_rows < len(lines) - 10
     assert Counter(alone) == Counter(together) == Counter(slowly)
+
+
+def test_lines_of_another_length_are_named_wherever_the_parser_cuts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parser of plain CSV counts its rows over many pieces; the line that it leaves out must be the right one."""
+    monkeypatch.setattr(commas_module, "CACHED_BYTES", 1)  # two lines at a time
+    path = csv_file(tmp_path / "log.csv", rows(60))
+    header, *lines = path.read_bytes().splitlines()
+    short = {3, 4, 30, 59}  # the others keep their place
+    lines = [line.rpartition(b",")[0] if i in short else line for i, line in enumerate(lines)]
+    path.write_bytes(b"\n".join([header, *lines]) + b"\n")
+    table, rejected = read(path)
+    assert [line.line for line in rejected] == [i + 2 for i in sorted(short)]
+    assert all(line.reason.startswith("wrong number of fields") for line in rejected)
+    assert table["interaction_id"].to_pylist() == [f"row-{i}" for i in range(60) if i not in short]

@@ -130,7 +130,7 @@ def test_outcomes_may_bring_the_reward(tmp_path: Path) -> None:
     assert [c.name for c in contract.outcome_columns] == ["interaction_id", "channel", "value", "observed_at"]
 
 
-@pytest.mark.parametrize("name", ["open_bandit", "digits_bandit"])
+@pytest.mark.parametrize("name", ["open_bandit", "digits_bandit", "email_retention"])
 def test_the_shipped_contracts_are_sound_for_sluice_and_for_the_standard(name: str) -> None:
     path = shipped_contract(name)
     assert contract_problems(path) == []
