@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from policies.logged_interactions import LoggedInteractions
 from policies.ope import snips
 from policies.ope.diagnostics import effective_sample_size
-from policies.ope.records import LoggedRewards
+from policies.ope.records import LoggedRewards, target_terms
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -23,6 +23,9 @@ class ValidationRows:
     propensity: NDArray[np.float64]  # (m,) in (0, 1]
     unit: NDArray[np.int64]  # (m,) codes 0 ... n_units - 1
     weight: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # (m,) rows it stands for; empty: one each
+    champion_features: NDArray[np.float32] = field(
+        default_factory=lambda: np.empty((0, 0), np.float32)
+    )  # (m, d') or none
 
     def __repr__(self) -> str:
         return f"ValidationRows(m={len(self.action)})"
@@ -38,8 +41,12 @@ class CurvePoint:
     effective_sample_size: float | None  # in units
 
 
-def validation_rows(data: LoggedInteractions, features: NDArray[np.float32]) -> ValidationRows:
-    """The rows of `data` whose propensity is known; `features` (n, d) belong to the rows of `data`."""
+def validation_rows(
+    data: LoggedInteractions, features: NDArray[np.float32], champion_features: NDArray[np.float32] | None = None
+) -> ValidationRows:
+    """The rows of `data` whose propensity is known; `features` (n, d), and those that a champion which bounds the
+    policies reads, belong to the rows of `data`."""
+    others = np.empty((data.n, 0), np.float32) if champion_features is None else champion_features
     known = ~np.isnan(data.propensity)
     _, unit = np.unique(data.unit_id[known], return_inverse=True)
     return ValidationRows(
@@ -49,6 +56,7 @@ def validation_rows(data: LoggedInteractions, features: NDArray[np.float32]) -> 
         propensity=data.propensity[known],
         unit=unit.astype(np.int64),
         weight=data.weight[known],
+        champion_features=others[known],
     )
 
 
@@ -62,7 +70,7 @@ def validation_estimate(probabilities: NDArray[np.float64], rows: ValidationRows
         return None, None
     no_model = np.broadcast_to(0.0, probabilities.shape)  # SNIPS reads none
     logged = LoggedRewards(rows.action, rows.reward, rows.propensity, no_model, rows.unit, rows.weight)
-    estimate = snips.evaluate(logged, probabilities)
+    estimate = snips.evaluate(target_terms(logged, probabilities))
     size = effective_sample_size(logged.weight * estimate.weights, rows.unit)
     return (estimate.value, size) if size > 0 else (None, None)
 

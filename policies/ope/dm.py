@@ -7,16 +7,13 @@ interval shows only how much the contexts vary, so it is far too narrow. Its use
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from policies.ope.records import Evaluation, LoggedRewards, average
+from policies.ope.records import Evaluation, Terms, average
 
 
-def evaluate(logged: LoggedRewards, target: NDArray[np.float64]) -> Evaluation:
-    """V = mean_i sum_a target(a|x_i) q(x_i, a), for target probabilities (n, K); means are by row weight, and
-    logged rewards are not read.
+def evaluate(terms: Terms) -> Evaluation:
+    """V = mean_i sum_a target(a|x_i) q(x_i, a); means are by row weight, and logged rewards are not read.
 
     Source: Dudik, Langford & Li 2011, "Doubly robust policy evaluation and learning", eq. 1.
     """
-    terms = np.einsum("ij,ij->i", target, logged.reward_model)
-    return average(terms, logged, np.ones(logged.n))
+    return average(terms.direct, terms.logged, np.broadcast_to(1.0, (terms.logged.n,)))

@@ -6,20 +6,16 @@ of a gain where rewards are rare: at 3 % conversions the noise of single events 
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from policies.ope.records import Evaluation, LoggedRewards, average, logged_weights
+from policies.ope.records import Evaluation, Terms, average
 
 
-def evaluate(logged: LoggedRewards, target: NDArray[np.float64]) -> Evaluation:
-    """V = mean_i [sum_a target(a|x_i) q(x_i, a) + w_i (r_i - q(x_i, a_i))], for target probabilities (n, K);
-    means are by row weight.
+def evaluate(terms: Terms) -> Evaluation:
+    """V = mean_i [sum_a target(a|x_i) q(x_i, a) + w_i (r_i - q(x_i, a_i))]; means are by row weight.
 
     Unbiased when the propensities are true, whatever the model; exact when the model is, whatever the weights.
     Source: Dudik, Langford & Li 2011, "Doubly robust policy evaluation and learning", eq. 3.
     """
-    weights = logged_weights(logged, target)
-    residual = logged.reward - logged.reward_model[np.arange(logged.n), logged.action]
-    terms = np.einsum("ij,ij->i", target, logged.reward_model) + weights * residual
-    return average(terms, logged, weights)
+    corrected = terms.logged.reward - terms.predicted
+    corrected *= terms.weights
+    corrected += terms.direct
+    return average(corrected, terms.logged, terms.weights)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData
 
-EstimatorName = Literal["ips", "snips", "dm", "dr", "median_of_means"]
+EstimatorName = Literal["ips", "snips", "dm", "dr", "median_of_means", "balanced"]
 TargetName = Literal["champion", "challenger", "difference"]
 
+TINY: Final = float(np.nextafter(0.0, 1.0))  # the least number above 0
 SUM_TOLERANCE: Final = 1e-5  # of a distribution's sum: float32 probabilities of an ONNX head over 100 actions
 
 
@@ -52,23 +53,27 @@ class LoggedRewards:
     reward_model: NDArray[np.float64]  # (n, K) predicted reward
     unit: NDArray[np.int64]  # (n,) codes 0 ... n_units - 1
     weight: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))  # (n,) rows each stands for; empty: one
+    weighted: bool = field(init=False)  # False: every row stands for one, and nothing need be multiplied by it
 
     def __post_init__(self) -> None:
         shape = self.reward_model.shape
         if len(shape) != 2 or shape[0] == 0 or shape[1] == 0:
             raise DegenerateData(f"no rows to evaluate: expected a reward model of shape (n, K), got {shape}.")
         if not len(self.weight):
-            object.__setattr__(self, "weight", np.ones(shape[0]))
+            object.__setattr__(self, "weight", np.broadcast_to(1.0, shape[:1]))
         for name in ("action", "reward", "propensity", "unit", "weight"):
             if getattr(self, name).shape != shape[:1]:
                 got = getattr(self, name).shape
                 raise DegenerateData(f"bad {name} in the logged rows: expected shape {shape[:1]}, got {got}.")
-        inside = (self.action >= 0) & (self.action < shape[1])
-        _require(inside, "action", f"codes in [0, {shape[1]})", self.action)
-        _require(np.isfinite(self.reward), "reward", "finite numbers", self.reward)
-        _require((self.propensity > 0) & (self.propensity <= 1), "propensity", "(0, 1]", self.propensity)
-        _require(np.isfinite(self.reward_model), "reward_model", "finite numbers", self.reward_model)
-        _require(np.isfinite(self.weight) & (self.weight > 0), "weight", "finite numbers above 0", self.weight)
+        unit_weights = self.weight.min() == 1 == self.weight.max()
+        object.__setattr__(self, "weighted", not unit_weights)
+        last, most = shape[1] - 1, np.finfo(np.float64).max
+        _require_within(self.action, 0, last, name="action", rule=f"codes in [0, {shape[1]})")
+        _require_within(self.reward, -most, most, name="reward", rule="finite numbers")
+        _require_within(self.propensity, TINY, 1.0, name="propensity", rule="(0, 1]")
+        if not np.isfinite((self.reward_model @ np.ones(shape[1])).sum()):  # cheaper than two passes for the extremes
+            _require_within(self.reward_model, -most, most, name="reward_model", rule="finite numbers")
+        _require_within(self.weight, TINY, most, name="weight", rule="finite numbers above 0")
 
     @property
     def n(self) -> int:
@@ -81,11 +86,32 @@ class LoggedRewards:
     @property
     def relative_weight(self) -> NDArray[np.float64]:
         """(n,) row weights of mean 1."""
-        relative: NDArray[np.float64] = self.weight / self.weight.mean()
+        relative: NDArray[np.float64] = self.weight / self.weight.mean() if self.weighted else self.weight
         return relative
+
+    def mean(self, terms: NDArray[np.float64]) -> float:
+        """The weighted mean of (n,) terms."""
+        return weighted_mean(terms, self.weight) if self.weighted else float(terms.sum()) / self.n
+
+    def reweighted(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) terms times the relative weight of their rows."""
+        return terms * self.relative_weight if self.weighted else terms
 
     def __repr__(self) -> str:
         return f"LoggedRewards(n={self.n}, n_actions={self.reward_model.shape[1]}, n_units={self.n_units})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Terms:
+    """What one-step estimators read of n rows and one target policy, computed once for all of them."""
+
+    logged: LoggedRewards
+    weights: NDArray[np.float64]  # (n,) target probability of the logged action / its propensity; never clipped
+    direct: NDArray[np.float64]  # (n,) sum_a target(a|x) q(x, a)
+    predicted: NDArray[np.float64]  # (n,) q(x, a) of the logged action
+
+    def __repr__(self) -> str:
+        return f"Terms(n={self.logged.n})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -116,8 +142,8 @@ def weighted_mean(terms: NDArray[np.float64], weight: NDArray[np.float64]) -> fl
 
 def average(terms: NDArray[np.float64], logged: LoggedRewards, weights: NDArray[np.float64]) -> Evaluation:
     """The evaluation whose value is the weighted mean of (n,) terms; `weights` (n,) are importance weights."""
-    value = weighted_mean(terms, logged.weight)
-    return Evaluation(value, (terms - value) * logged.relative_weight, weights)
+    value = logged.mean(terms)
+    return Evaluation(value, logged.reweighted(terms - value), weights)
 
 
 def check_target(target: NDArray[np.float64], logged: LoggedRewards, *, name: TargetName) -> NDArray[np.float64]:
@@ -126,20 +152,35 @@ def check_target(target: NDArray[np.float64], logged: LoggedRewards, *, name: Ta
         raise DegenerateData(
             f"bad probabilities of the {name}: expected shape {logged.reward_model.shape}, got {target.shape}."
         )
-    good = (target >= 0).all(axis=1) & (np.abs(target.sum(axis=1) - 1) <= SUM_TOLERANCE)
-    _require(good, f"probabilities of the {name}", "rows >= 0 that sum to 1", target.sum(axis=1))
+    total = target @ np.ones(target.shape[1])
+    if not (target.min() >= 0 and total.min() >= 1 - SUM_TOLERANCE and total.max() <= 1 + SUM_TOLERANCE):
+        bad = ~((target >= 0).all(axis=1) & (total >= 1 - SUM_TOLERANCE) & (total <= 1 + SUM_TOLERANCE))
+        raise _bad_rows(total[bad], f"probabilities of the {name}", "rows >= 0 that sum to 1")
     return target
 
 
-def logged_weights(logged: LoggedRewards, target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) importance weights, unclipped: target probability of the logged action / its propensity."""
-    weights: NDArray[np.float64] = target[np.arange(logged.n), logged.action] / logged.propensity
-    return weights
+def target_terms(logged: LoggedRewards, target: NDArray[np.float64]) -> Terms:
+    """The terms of a target policy with probabilities (n, K)."""
+    place = np.arange(0, target.size, target.shape[1])
+    place += logged.action
+    weights = np.take(target, place)
+    weights /= logged.propensity
+    return Terms(
+        logged=logged,
+        weights=weights,
+        direct=np.einsum("ij,ij->i", target, logged.reward_model),
+        predicted=np.take(logged.reward_model, place),
+    )
 
 
-def _require(good: NDArray[np.bool_], what: str, rule: str, values: NDArray[np.generic]) -> None:
-    if good.all():
-        return
-    bad = values[~good]
+def _require_within(
+    values: NDArray[np.float64] | NDArray[np.int64], low: float, high: float, *, name: str, rule: str
+) -> None:
+    """Raises DegenerateData unless all values lie in [low, high]; NaN lies nowhere."""
+    if not (values.min() >= low and values.max() <= high):  # no array of truths in the good case
+        raise _bad_rows(values[~((values >= low) & (values <= high))], name, rule)
+
+
+def _bad_rows(bad: NDArray[np.generic], what: str, rule: str) -> DegenerateData:
     examples = ", ".join(f"{value:g}" for value in bad.ravel()[:5])
-    raise DegenerateData(f"bad {what} in the logged rows: expected {rule}, got {len(bad)} others ({examples}).")
+    return DegenerateData(f"bad {what} in the logged rows: expected {rule}, got {len(bad)} others ({examples}).")

@@ -12,9 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData
-from policies.ope import Estimate, estimate_all
+from policies.ope import Estimate, balanced, estimate_all
+from policies.ope.balanced import Loggers
+from policies.ope.estimates import estimate
+from policies.ope.records import LoggedRewards
 
-ESTIMATORS = ("ips", "snips", "dm", "dr", "median_of_means")
+ESTIMATORS = ("ips", "snips", "dm", "dr", "median_of_means", "balanced")
 Array = NDArray[np.float64]
 
 # 3 rows, 2 actions, by hand: w = 1/.5, .5/.5, .5/.25 = 2, 1, 2; the champion takes action 0 with .5 everywhere
@@ -67,6 +70,19 @@ def world() -> World:
     return World(rng.uniform(0.1, 0.9, (4, 3)), _policies(rng), _policies(rng), _policies(rng))
 
 
+def estimates_of(**log: Any) -> tuple[Estimate, ...]:
+    """All estimates, and those of balanced weights for two loggers that act alike: of IPS in other words."""
+    found = estimate_all(**log)
+    unit = np.unique(log["unit_id"], return_inverse=True)[1]
+    logged = LoggedRewards(log["action"], log["reward"], log["propensity"], log["reward_model"], unit)
+    loggers = Loggers(np.arange(logged.n) % 2, np.repeat(log["propensity"][:, None], 2, axis=1))
+    low, high = (
+        balanced.evaluate(logged, log[name], loggers=loggers, n_looks=1) for name in ("champion", "challenger")
+    )
+    pairs = zip(("champion", "challenger", "difference"), (low, high, high - low), strict=True)
+    return (*found, *(estimate("balanced", policy, evaluation, logged) for policy, evaluation in pairs))
+
+
 def _find(estimates: tuple[Estimate, ...], estimator: str, policy: str) -> Estimate:
     return next(e for e in estimates if (e.estimator, e.policy) == (estimator, policy))
 
@@ -84,14 +100,14 @@ def _find(estimates: tuple[Estimate, ...], estimator: str, policy: str) -> Estim
     ],
 )
 def test_values_worked_by_hand(estimator: str, challenger: float, champion: float) -> None:
-    estimates = estimate_all(**HAND)
+    estimates = estimates_of(**HAND)
     assert _find(estimates, estimator, "challenger").value == pytest.approx(challenger)
     assert _find(estimates, estimator, "champion").value == pytest.approx(champion)
     assert _find(estimates, estimator, "difference").value == pytest.approx(challenger - champion)
 
 
 def test_errors_are_clustered_by_unit_worked_by_hand() -> None:
-    ips = _find(estimate_all(**HAND), "ips", "challenger")
+    ips = _find(estimates_of(**HAND), "ips", "challenger")
     # influence 2/3, -4/3, 2/3; by unit 2/3, -2/3; sqrt(2/1 (4/9 + 4/9)) / 3 = 4/9
     assert ips.standard_error == pytest.approx(4 / 9)
     assert ips.upper - ips.value == pytest.approx(1.959964 * 4 / 9)
@@ -100,9 +116,16 @@ def test_errors_are_clustered_by_unit_worked_by_hand() -> None:
     assert (ips.n, ips.n_units, ips.weight_maximum, ips.clipped) == (3, 2, 2.0, False)
 
 
+def test_the_error_of_snips_by_hand() -> None:
+    # value 4/5, mean weight 5/3: influence 2 (1/5) 3/5 = .24, -.48, .24; units a .24 and b -.24: sqrt(2 x .1152) / 3
+    found = _find(estimates_of(**HAND), "snips", "challenger")
+    assert found.value == pytest.approx(0.8)
+    assert found.standard_error == pytest.approx(0.16)
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_agrees_with_the_exact_truth(world: World, estimator: str) -> None:
-    estimates = estimate_all(**world.log(20_000, np.random.default_rng(2)))
+    estimates = estimates_of(**world.log(20_000, np.random.default_rng(2)))
     truth = {"champion": world.value(world.champion), "challenger": world.value(world.challenger)}
     truth["difference"] = truth["challenger"] - truth["champion"]
     for policy, value in truth.items():
@@ -116,7 +139,7 @@ def test_intervals_cover_at_their_rate(world: World) -> None:
     rng = np.random.default_rng(3)
     n_covered = dict.fromkeys(("ips", "snips", "dr"), 0)
     for _ in range(200):
-        for found in estimate_all(**world.log(500, rng)):
+        for found in estimates_of(**world.log(500, rng)):
             if found.policy == "difference" and found.estimator in n_covered:
                 n_covered[found.estimator] += found.lower <= truth <= found.upper
     assert all(180 <= n <= 199 for n in n_covered.values()), n_covered  # 190 +- 3 standard deviations
@@ -124,8 +147,8 @@ def test_intervals_cover_at_their_rate(world: World) -> None:
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_constant_reward_is_recovered(world: World, estimator: str) -> None:
-    found = _find(estimate_all(**world.log(4000, np.random.default_rng(4), reward=0.3)), estimator, "challenger")
-    if estimator == "ips":  # only on average: 0.3 times the mean weight
+    found = _find(estimates_of(**world.log(4000, np.random.default_rng(4), reward=0.3)), estimator, "challenger")
+    if estimator in ("ips", "balanced"):  # only on average: 0.3 times the mean weight
         assert abs(found.value - 0.3) < 4 * found.standard_error
     else:
         assert found.value == pytest.approx(0.3)
@@ -134,7 +157,7 @@ def test_a_constant_reward_is_recovered(world: World, estimator: str) -> None:
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_more_data_is_narrower(world: World, estimator: str) -> None:
     few, many = (
-        _find(estimate_all(**world.log(n, np.random.default_rng(5))), estimator, "difference") for n in (500, 8000)
+        _find(estimates_of(**world.log(n, np.random.default_rng(5))), estimator, "difference") for n in (500, 8000)
     )
     assert 0.2 < many.standard_error / few.standard_error < 0.32  # 1 / 4
 
@@ -142,7 +165,7 @@ def test_more_data_is_narrower(world: World, estimator: str) -> None:
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_equal_policies_differ_by_exactly_zero(world: World, estimator: str) -> None:
     log = world.log(300, np.random.default_rng(6))
-    found = _find(estimate_all(**{**log, "challenger": log["champion"].copy()}), estimator, "difference")
+    found = _find(estimates_of(**{**log, "challenger": log["champion"].copy()}), estimator, "difference")
     assert (found.value, found.lower, found.upper, found.standard_error) == (0, 0, 0, 0)
 
 
@@ -152,22 +175,22 @@ def test_the_order_of_rows_does_not_matter(world: World, estimator: str) -> None
     order = np.random.default_rng(8).permutation(300)
     shuffled = {name: values[order] for name, values in log.items()}
     for policy in ("champion", "challenger", "difference"):
-        a, b = (_find(estimate_all(**rows), estimator, policy) for rows in (log, shuffled))
+        a, b = (_find(estimates_of(**rows), estimator, policy) for rows in (log, shuffled))
         assert a.value == pytest.approx(b.value, abs=1e-12)
         assert a.standard_error == pytest.approx(b.standard_error, rel=1e-9)
 
 
-@pytest.mark.parametrize("estimator", ["ips", "dm", "dr"])
+@pytest.mark.parametrize("estimator", ["ips", "dm", "dr", "balanced"])
 def test_parts_add_up_to_the_whole(world: World, estimator: str) -> None:
     log = world.log(900, np.random.default_rng(9))
     parts = [{name: values[rows] for name, values in log.items()} for rows in (slice(300), slice(300, None))]
-    whole, first, second = (_find(estimate_all(**rows), estimator, "difference").value for rows in (log, *parts))
+    whole, first, second = (_find(estimates_of(**rows), estimator, "difference").value for rows in (log, *parts))
     assert whole == pytest.approx(first / 3 + second * 2 / 3)
 
 
 def test_a_log_that_never_took_the_targets_actions_weighs_nothing() -> None:
     never = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
-    found = _find(estimate_all(**{**HAND, "challenger": never}), "snips", "challenger")
+    found = _find(estimates_of(**{**HAND, "challenger": never}), "snips", "challenger")
     assert (found.value, found.effective_sample_size, found.weight_maximum) == (0, 0, 0)
 
 
