@@ -9,6 +9,7 @@ SluiceError                 exit 1   something is wrong; the message says where 
 ├── ContractViolation       exit 3   the data breaks its contract; nothing is trained on it
 ├── DegenerateData          exit 4   empty, one-action or non-finite data: no policy can come of it
 ├── TrainingDiverged        exit 4   a loss or a weight stopped being finite
+├── BudgetSpent             exit 4   the period's slots or its loss budget are used up; says when they free
 └── Busy                    exit 5   another run holds the task, or the champion moved meanwhile
 """
 
@@ -60,6 +61,12 @@ class DegenerateData(SluiceError):
 
 
 class TrainingDiverged(SluiceError):
+    exit_code = 4
+
+
+class BudgetSpent(SluiceError):
+    """Nothing can be judged before `fields["frees_at"]` (a datetime; None: not by waiting)."""
+
     exit_code = 4
 
 

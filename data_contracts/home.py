@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_contracts.errors import Busy, StoreError, UsageError
-from data_contracts.storage import canonical_json, create_exclusive, read_json
+from data_contracts.storage import canonical_json, create_exclusive, read_json, write_atomic
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-FORMAT = 1  # of the store on disk; an older Sluice refuses a newer store
+MARKER = "format.json"
+FORMAT = 2  # of the store on disk; an older Sluice refuses a newer store. 2: slots, uses and stages are written
 
 
 def check_name(name: str, *, what: str) -> str:
@@ -79,6 +80,10 @@ class Home:
     def ledger(self, task: str) -> Path:
         """Append-only chain of looks: which rows decided what."""
         return self._task("looks", task) / "ledger"
+
+    def arm_looks(self, task: str) -> Path:
+        """Append-only chain of looks at the arms of canaries and holdbacks."""
+        return self._task("looks", task) / "arms"
 
     def runs(self, task: str) -> Path:
         return self._task("runs", task)
@@ -149,12 +154,22 @@ def create_home(environment: Mapping[str, str] = os.environ, start: Path | None 
         root = Path(configured).absolute() if configured else (start or Path.cwd()).absolute() / ".sluice"
         root.mkdir(parents=True, exist_ok=True)
         home = Home(root)
-    create_exclusive(home.root / "format.json", canonical_json({"format": FORMAT}))
+    create_exclusive(home.root / MARKER, canonical_json({"format": FORMAT}))
     return _checked(home)
 
 
+def mark_format(home: Home) -> None:
+    """Say that this release has written what older ones cannot read; call it before the first such record.
+
+    A store of format 1 is read as it is, and becomes one of format 2 by its first slot, use or stage.
+    """
+    path = home.root / MARKER
+    if not path.exists() or read_json(path)["format"] < FORMAT:
+        write_atomic(path, canonical_json({"format": FORMAT}))
+
+
 def _checked(home: Home) -> Home:
-    marker = home.root / "format.json"
+    marker = home.root / MARKER
     found = read_json(marker)["format"] if marker.exists() else FORMAT
     if found > FORMAT:
         raise StoreError(

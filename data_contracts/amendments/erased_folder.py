@@ -74,20 +74,29 @@ def kept_file(folder: Path, name: str, sha256: str) -> KeptFile:
     return KeptFile(folder / name, sha256) if stored is None else KeptFile(folder / stored.name, stored.sha256)
 
 
-def erase_folder(folder: Path, rows: str, subject: Subject, *, unit_hash: str, texts: tuple[str, ...] = ()) -> int:
-    """Take the subject's rows out of the Parquet file `rows`, and its ids out of the JSON files `texts`.
+def erase_folder(
+    folder: Path,
+    rows: str,
+    subject: Subject,
+    *,
+    unit_hash: str,
+    beside: tuple[str, ...] = (),
+    texts: tuple[str, ...] = (),
+) -> int:
+    """Take the subject's rows out of the Parquet files `rows` and `beside`, and its ids out of the JSON files `texts`.
 
-    Returns the number of rows taken out. Again it finds nothing, and only removes what a crash left behind.
+    Returns the number of rows taken out of `rows`. Again it finds nothing, and only removes what a crash left behind.
     """
     before = read_erased(folder) or ErasedRows(n_rows=0, erasures=(), files={})
     files, n_rows = dict(before.files), 0
-    current = {name: folder / (files[name].name if name in files else name) for name in (rows, *texts)}
-    if current[rows].exists():
-        table = pq.read_table(current[rows])
-        own = subject.rows_of(table)
-        if own.any():
-            n_rows = int(own.sum())
-            files[rows] = _write(folder, rows, _parquet(table.filter(pa.array(~own))), unit_hash)
+    current = {name: folder / (files[name].name if name in files else name) for name in (rows, *beside, *texts)}
+    for name in (rows, *beside):
+        if current[name].exists():
+            table = pq.read_table(current[name])
+            own = subject.rows_of(table)
+            if own.any():
+                n_rows += int(own.sum()) if name == rows else 0
+                files[name] = _write(folder, name, _parquet(table.filter(pa.array(~own))), unit_hash)
     for name in texts:
         if current[name].exists():
             found = read_json(current[name])

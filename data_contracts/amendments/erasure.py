@@ -34,6 +34,9 @@ from data_contracts.storage import append_chain, read_chain
 from data_contracts.store import PARTITION, table_version
 
 SEALED = {"snapshots": "interactions.parquet", "looks": "rows.parquet"}  # kind of folder -> its file of rows
+BESIDE = {
+    "looks": ("guardrails.parquet", "episodes.parquet")
+}  # kind of folder -> files with rows about the same interactions
 
 
 class Plan(BaseModel):
@@ -96,7 +99,7 @@ def erase(home: Home, task: str, found: Found, plan: Plan, *, reason: str | None
     order = Order(home, task, subject, unit_hash, reason, actor, now)
     clean_tables(order)
     for kind, rows in SEALED.items():
-        _clean_folders(_root(home, task, kind), rows, subject, unit_hash)
+        _clean_folders(_root(home, task, kind), (rows, *BESIDE.get(kind, ())), subject, unit_hash)
     remove_work_in_progress(home, task)
     redact_texts(home, task, subject)
     heads = redact_chains(home, task, subject)
@@ -176,11 +179,12 @@ def _root(home: Home, task: str, kind: str) -> Path:
     return home.snapshots(task) if kind == "snapshots" else home.looks(task)
 
 
-def _clean_folders(root: Path, rows: str, subject: Subject, unit_hash: str) -> None:
+def _clean_folders(root: Path, files: tuple[str, ...], subject: Subject, unit_hash: str) -> None:
+    rows, *beside = files
     texts = ("decision.json",) if rows == SEALED["looks"] else ()
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.is_dir() and not folder.name.startswith(".tmp-"):
-            erase_folder(folder, rows, subject, unit_hash=unit_hash, texts=texts)
+            erase_folder(folder, rows, subject, unit_hash=unit_hash, beside=tuple(beside), texts=texts)
 
 
 def _require_clean(home: Home, task: str, subject: Subject) -> None:

@@ -1,7 +1,8 @@
-"""The verdict: refuse, block, promote or hold, with reasons in words and every number behind it."""
+"""The verdict: refuse, block, promote, stage or hold, with reasons in words and every number behind it."""
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -9,37 +10,44 @@ from typing import Any, Final
 import numpy as np
 
 from data_contracts.errors import UsageError
-from policies.gate.betting import Bets, log_e_at, log_e_path, place_bets
-from policies.gate.interval import lift_interval
-from policies.gate.outlook import how_much_longer
+from data_contracts.storage import canonical_json
+from policies.gate.conditions import Condition, strictest
+from policies.gate.episodes.episode_rows import EpisodeColumns
+from policies.gate.episodes.episodic_look import read_episodes
+from policies.gate.inputs import LookInputs
+from policies.gate.judging.betting import first_stake
+from policies.gate.judging.differences import TwoSided, one_step
+from policies.gate.judging.judge import Judged, judge, lower_bound, split_alpha
+from policies.gate.looks.special_days import without_special_days
+from policies.gate.question import Question, bias_budget
+from policies.gate.reading import Reading
 from policies.gate.reasons import put_in_words
-from policies.gate.records import GateDecision, GateRows, Plan, Verdict
-from policies.gate.refusals import Check, check_evaluability, check_inputs
+from policies.gate.records import SOURCES, GateDecision, GateRows, Plan, Verdict
+from policies.gate.refresh import bounded_head
+from policies.gate.refusals import Check, check_evaluability, check_inputs, weights_of_versions
+from policies.gate.segments.guardrail_evidence import guardrail_conditions, guardrails_evidence
+from policies.gate.segments.guardrail_rules import Guardrail
+from policies.gate.segments.guardrails import judge_guardrails
+from policies.gate.segments.patch import find_patch
+from policies.gate.segments.segment_evidence import segment_conditions, segments_evidence
+from policies.gate.segments.segments import champion_values, find_segments, judge_segments
 from policies.gate.settings import GateSettings
-from policies.gate.statistic import swap
-from policies.gate.unit_influence import influence_evidence
-from policies.ope import Estimate, estimate_all
-from policies.ope.diagnostics import (
-    ExpectedWeight,
-    effective_sample_size,
-    expected_weights,
-    unsupported_mass,
-    weight_histogram,
-    weight_quantiles,
-)
+from policies.gate.shown import estimates_of, how_much_longer, influence_of, trajectory_of, weights_of
+from policies.gate.soundness.soundness import Soundness, assess_soundness
 
-FORMULA: Final = 2  # version of everything that decides; 2 knows row weights, and decides as 1 where all are 1
-TRAJECTORY_POINTS: Final = 60
+FORMULA: Final = 3  # version of everything that decides; formulas 1 and 2 are in formula_2
+HARM: Final = ("segment_harm", "guardrail_harm")  # proven harm blocks whatever the average says
+PARTS: Final = (
+    "exploitation", "placebo", "forgetting", "agreement", "fragility", "segments", "guardrails", "patch", "episodes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class _Wealth:
-    """The bets of both directions and their log e-values at the looks so far."""
+class Average:
+    """Both directions of the whole stream."""
 
-    for_lift: Bets
-    for_harm: Bets
-    lift_at_looks: tuple[float, ...]
-    harm_at_looks: tuple[float, ...]
+    lift: Judged
+    harm: Judged
 
 
 def decide(
@@ -47,204 +55,241 @@ def decide(
     *,
     settings: GateSettings,
     plan: Plan,
-    look: int,
-    look_ends: tuple[int, ...],
-    overlap: int,
-    matured_share: float,
-    rows_per_day: float,
-    n_without_distribution: int,
-    n_over_limit: int = 0,
-    rows_per_unit: int | None = None,
+    inputs: LookInputs,
+    guardrails: tuple[Guardrail, ...] = (),
+    episodes: EpisodeColumns | None = None,
 ) -> GateDecision:
-    """Refuse, else block, else promote, else hold; a pure function of its arguments.
+    """Refuse, else block, else promote or stage, else hold; a pure function of its arguments.
 
-    promote when the e-process against "the challenger is not better" has reached the threshold at this look or
-    an earlier one; block likewise for the swapped pair. Valid at any look: P(promote | not better) <= 1 / threshold.
+    promote when the mean difference is proven above -margin (0 for a lift) at this look or an earlier one, by either
+    branch of the judge at the slot's alpha, and every condition holds; block when the opposite is proven at the
+    period's alpha. P(promote | not better) <= the slot's alpha over all planned looks.
 
     Args:
         rows: all gate rows of looks 1 ... look, in the order in which they were read.
+        settings: as the challenger was frozen with them.
         plan: fixed before the first gate row was read.
-        look_ends: number of rows at the end of each look so far; increasing, the last is `rows.n`.
-        overlap: gate rows that also trained or chose the challenger.
-        matured_share: share of the window's matured rows whose reward is known, in [0, 1].
-        rows_per_day: matured, usable rows that arrive per day.
-        n_without_distribution: rows left out because their behavior policy's distribution is not known.
-        n_over_limit: rows left out because their unit had `rows_per_unit` rows before them (None: no limit was met).
+        inputs: what else the look was told.
+        guardrails: the watched channels on these rows, as far as their values are final.
+        episodes: of a task with episodes, the columns beside the rows; None: every row is a decision by itself.
 
-    Raises UsageError when `look` and `look_ends` do not fit the rows.
-    Source: statistics of the gate, branch E; evidence for the null "no row has a positive mean given the past".
+    Raises UsageError when the looks do not fit the rows. Source: statistics of the gate, sections 4.2 to 4.5.
     """
-    _check_looks(rows, look, look_ends, settings)
-    inputs = check_inputs(rows, plan, n_without_distribution=n_without_distribution)
-    sound = all(check.passed for check in inputs)
-    expected = _expected_weights(rows, plan) if sound else ()
-    checks = inputs
-    if sound:
-        checks += check_evaluability(rows, expected, settings=settings, overlap=overlap, matured_share=matured_share)
-    failed = [check for check in checks if not check.passed]
-    estimates = _estimates(rows) if sound else ()
-    wealth = None if failed else _wealth(rows, plan, settings, look_ends)
-    verdict = _verdict(failed, wealth, math.log(settings.threshold))
-    lift = _lift(wealth, estimates, settings, plan, look_ends) if wealth else None
+    _check_looks(rows, inputs, settings)
+    checks, weights = _evaluability(rows, settings, plan, inputs)
+    refused = tuple(check for check in checks if not check.passed)
+    question = _question(rows, episodes, settings, plan, inputs)
+    reading = None if refused else _read(rows, episodes, guardrails, question)
+    average = None if reading is None else _judge_average(reading.stream, question)
+    conditions = () if reading is None else reading.parts.conditions
+    verdict = _verdict(refused, average, conditions)
+    lift = None if reading is None else _lift(reading, question)
+    estimates = reading.estimates if reading is not None else () if weights is None else estimates_of(rows)
     evidence = {
         "formula": FORMULA,
         "n": rows.n,
-        "n_units": len(np.unique(rows.unit_id)),
-        "look": look,
+        "n_units": len(rows.units[0]),
+        "look": inputs.look,
         "n_looks": settings.looks,
-        "log_threshold": math.log(settings.threshold),
-        **_wealth_evidence(wealth),
+        **_wealth(average, inputs),
+        "average": None if average is None else {"lift": asdict(average.lift), "harm": asdict(average.harm)},
         "lift": lift,
+        "trajectory": [] if reading is None else trajectory_of(reading.stream, question),
+        "conditions": [asdict(condition) for condition in conditions],
+        **(dict.fromkeys(PARTS) if reading is None else {**dict.fromkeys(PARTS), **reading.parts.shown}),
+        "calendar": _calendar(rows, reading, average, question),
+        "sources": {name: int((rows.source == code).sum()) for code, name in enumerate(SOURCES)},
         "estimates": [asdict(estimate) for estimate in estimates],
-        "weights": _weights(rows, expected, settings) if sound else None,
-        "influence": (
-            influence_evidence(rows, plan, n_over_limit=n_over_limit, rows_per_unit=rows_per_unit) if sound else None
-        ),
-        "more": _more(rows, lift, settings, plan, rows_per_day) if lift else None,
-        "plan": {name: _json(value) for name, value in asdict(plan).items() if name != "cluster_size"},
+        "weights": weights,
+        "influence": None if weights is None or episodes is not None else influence_of(rows, question),
+        "more": None if lift is None or reading is None else how_much_longer(rows, reading, lift, question),
+        "plan": {name: _json(value) for name, value in asdict(plan).items()},
         "settings": settings.model_dump(mode="json"),
         "refusals": [asdict(check) for check in checks],
-        "inputs": {
-            "look_ends": list(look_ends),
-            "overlap": overlap,
-            "matured_share": _json(matured_share),
-            "rows_per_day": _json(rows_per_day),
-            "n_without_distribution": n_without_distribution,
-            "n_over_limit": n_over_limit,
-            "rows_per_unit": rows_per_unit,
-        },
+        "inputs": inputs.to_json(),
     }
-    reasons = put_in_words(verdict, failed, evidence)
-    return GateDecision(verdict=verdict, reasons=reasons, evidence={"sentence": reasons[0], **evidence})
+    plain = json.loads(canonical_json(evidence))  # what is stored is what the words are made of
+    reasons = put_in_words(verdict, plain)
+    return GateDecision(verdict=verdict, reasons=reasons, evidence={"sentence": reasons[0], **plain})
 
 
-def _check_looks(rows: GateRows, look: int, look_ends: tuple[int, ...], settings: GateSettings) -> None:
-    increasing = all(a < b for a, b in zip((0, *look_ends), look_ends, strict=False))
-    fits = len(look_ends) == look and look_ends[-1:] == (rows.n,) and 1 <= look <= settings.looks
+def _check_looks(rows: GateRows, inputs: LookInputs, settings: GateSettings) -> None:
+    look, ends = inputs.look, inputs.look_ends
+    increasing = all(a < b for a, b in zip((0, *ends), ends, strict=False))
+    fits = len(ends) == look and ends[-1:] == (rows.n,) and 1 <= look <= settings.looks
     if not (fits and (increasing or rows.n == 0)):
         raise UsageError(
             f"bad looks for the gate: expected look 1 ... {settings.looks} and as many increasing row counts, the last "
-            f"{rows.n}, got look {look} and {look_ends}."
+            f"{rows.n}, got look {look} and {ends}."
         )
 
 
-def _json(number: float) -> float | None:
-    """JSON has no NaN: null stands for a number that is not finite (and is refused)."""
-    return number if math.isfinite(number) else None
-
-
-def _expected_weights(rows: GateRows, plan: Plan) -> tuple[ExpectedWeight, ...]:
-    return expected_weights(
-        policy_version=rows.policy_version,
-        action=rows.action,
-        propensity=rows.propensity,
-        behavior=rows.behavior,
-        champion=rows.champion,
-        challenger=rows.challenger,
-        share=rows.weight / plan.weight_maximum,
+def _evaluability(
+    rows: GateRows, settings: GateSettings, plan: Plan, inputs: LookInputs
+) -> tuple[tuple[Check, ...], dict[str, Any] | None]:
+    """Every check, and the weights where the rows are sound enough to compute any."""
+    checks = check_inputs(rows, plan, n_without_distribution=inputs.n_without_distribution)
+    if not all(check.passed for check in checks):
+        return checks, None
+    expected = weights_of_versions(rows, plan)
+    more = check_evaluability(
+        rows,
+        expected,
+        settings=settings,
+        overlap=inputs.overlap,
+        matured_share=math.nan if inputs.matured_share is None else inputs.matured_share,
     )
+    return checks + more, weights_of(rows, expected, settings)
 
 
-def _estimates(rows: GateRows) -> tuple[Estimate, ...]:
-    return estimate_all(
-        action=rows.action,
-        reward=rows.reward,
-        propensity=rows.propensity,
-        champion=rows.champion,
-        challenger=rows.challenger,
-        reward_model=rows.reward_model,
-        unit_id=rows.unit_id,
-        weight=rows.weight,
+def _question(
+    rows: GateRows, episodes: EpisodeColumns | None, settings: GateSettings, plan: Plan, inputs: LookInputs
+) -> Question:
+    ends, least = inputs.look_ends, settings.min_rows_per_look
+    if episodes is not None and rows.n:
+        first = np.flatnonzero(episodes.step == 0)
+        ends = tuple(np.searchsorted(first, ends).tolist())
+        least = max(1, round(least * len(first) / rows.n))
+    bias = bias_budget(rows.reward, matured_share=inputs.matured_share)
+    return Question(settings, plan, inputs, bias, ends=ends, least_per_look=least)
+
+
+def _read(
+    rows: GateRows, episodes: EpisodeColumns | None, guardrails: tuple[Guardrail, ...], question: Question
+) -> Reading:
+    look = np.searchsorted(np.array(question.inputs.look_ends), np.arange(rows.n), side="right") + 1
+    if episodes is not None:
+        return read_episodes(rows, episodes, look=look, question=question)
+    stake = first_stake(question.plan, threshold=question.inputs.alpha.threshold)
+    stream = one_step(rows, look=look, plan=question.plan, first_stake=stake)
+    return Reading(stream, estimates_of(rows), "dr", _parts(rows, stream, guardrails, question))
+
+
+def _judge_average(stream: TwoSided, question: Question) -> Average:
+    inputs = question.inputs
+    lift = judge(
+        stream.lift,
+        plan=question.plan,
+        alpha=inputs.alpha,
+        fractions=question.fractions,
+        margin=0.0 - inputs.margin,
+        bias=question.bias,
     )
-
-
-def _wealth(rows: GateRows, plan: Plan, settings: GateSettings, look_ends: tuple[int, ...]) -> _Wealth:
-    for_lift = place_bets(rows, plan=plan, threshold=settings.threshold)
-    for_harm = place_bets(swap(rows), plan=plan, threshold=settings.threshold)
-    return _Wealth(
-        for_lift=for_lift,
-        for_harm=for_harm,
-        lift_at_looks=tuple(log_e_at(for_lift, look_ends).tolist()),
-        harm_at_looks=tuple(log_e_at(for_harm, look_ends).tolist()),
+    harm = judge(
+        stream.harm, plan=question.plan, alpha=question.full_alpha, fractions=question.fractions, bias=question.bias
     )
+    return Average(lift, harm)
 
 
-def _verdict(failed: list[Check], wealth: _Wealth | None, log_threshold: float) -> Verdict:
-    if failed or wealth is None:
-        return "refuse"
-    if max(wealth.harm_at_looks) >= log_threshold:
-        return "block"
-    return "promote" if max(wealth.lift_at_looks) >= log_threshold else "hold"
-
-
-def _wealth_evidence(wealth: _Wealth | None) -> dict[str, Any]:
-    if wealth is None:
-        return {"log_e_promote": None, "log_e_block": None, "log_e_at_looks": None, "trajectory": []}
-    n = wealth.for_lift.n
-    points = np.unique(np.linspace(1, n, TRAJECTORY_POINTS).astype(np.int64))
-    path = log_e_path(wealth.for_lift)[points - 1]
-    return {
-        "log_e_promote": max(wealth.lift_at_looks),
-        "log_e_block": max(wealth.harm_at_looks),
-        "log_e_at_looks": {"promote": list(wealth.lift_at_looks), "block": list(wealth.harm_at_looks)},
-        "trajectory": [[int(n), float(log_e)] for n, log_e in zip(points, path, strict=True)],
+def _parts(rows: GateRows, stream: TwoSided, guardrails: tuple[Guardrail, ...], question: Question) -> Soundness:
+    """What must hold beside the average, with everything that is shown of it."""
+    settings, inputs = question.settings, question.inputs
+    sound = assess_soundness(rows, stream, question)
+    segments = find_segments(rows.segments, settings.segments)
+    results = judge_segments(
+        stream,
+        segments,
+        champion_value=champion_values(rows, segments),
+        plan=question.plan,
+        alpha=settings.alpha,
+        fractions=question.fractions,
+        bias=question.bias,
+    )
+    watched = judge_guardrails(
+        rows,
+        guardrails,
+        look=inputs.look,
+        n_looks=settings.looks,
+        min_rows=settings.min_rows_per_look,
+        alpha=settings.alpha,
+    )
+    patch = find_patch(stream, segments, results, question)
+    bound = settings.refresh.largest_ratio
+    refresh = inputs.claim == "refresh"
+    bounded = (bounded_head(rows.champion, rows.challenger, largest_ratio=bound),) if refresh else ()
+    shown = {
+        **sound.shown,
+        "segments": segments_evidence(results, alpha=settings.alpha) if results else None,
+        "guardrails": guardrails_evidence(watched, alpha=settings.alpha) if watched else None,
+        "patch": None if patch is None else asdict(patch),
     }
+    return Soundness(shown, (*bounded, *segment_conditions(results), *guardrail_conditions(watched), *sound.conditions))
 
 
-def _lift(
-    wealth: _Wealth,
-    estimates: tuple[Estimate, ...],
-    settings: GateSettings,
-    plan: Plan,
-    look_ends: tuple[int, ...],
-) -> dict[str, Any]:
-    """DR estimate of the difference (kept within the possible range), and the interval of the bets."""
-    values = {estimate.policy: estimate.value for estimate in estimates if estimate.estimator == "dr"}
-    reward_range = plan.reward_maximum - plan.reward_minimum
-    estimate = min(max(values["difference"], -reward_range), reward_range)
-    interval = lift_interval(
-        wealth.for_lift,
-        wealth.for_harm,
-        look_ends=look_ends,
-        coverage=settings.interval,
-        reward_range=reward_range,
-        estimate=estimate,
-    )
+def _verdict(refused: tuple[Check, ...], average: Average | None, conditions: tuple[Condition, ...]) -> Verdict:
+    """The strictest of what was found; a condition that stops a promotion says nothing while there is none."""
+    if refused or average is None:
+        return "refuse"
+    harmful = any(not c.passed and c.name in HARM for c in conditions)
+    if average.harm.proven or harmful:
+        return "block"
+    if not average.lift.proven:
+        return "hold"
+    return strictest(conditions) or "promote"
+
+
+def _lift(reading: Reading, question: Question) -> dict[str, Any]:
+    """The estimate of the difference (kept within the possible range), and the interval that holds at every look."""
+    values = {estimate.policy: estimate.value for estimate in reading.estimates if estimate.estimator == reading.by}
+    estimate = min(max(values["difference"], -question.reward_range), question.reward_range)
+    lower, upper = interval_of(reading.stream, question)
     return {
         "estimate": estimate,
-        "lower": interval.lower,
-        "upper": interval.upper,
-        "coverage": settings.interval,
+        "lower": min(lower, estimate),
+        "upper": max(upper, estimate),
+        "coverage": question.settings.interval,
         "relative": estimate / values["champion"] if values["champion"] > 0 else None,
         "champion_value": values["champion"],
         "challenger_value": values["challenger"],
     }
 
 
-def _more(
-    rows: GateRows, lift: dict[str, Any], settings: GateSettings, plan: Plan, rows_per_day: float
-) -> dict[str, Any]:
-    return how_much_longer(
-        rows,
-        settings=settings,
-        plan=plan,
-        lift=lift["estimate"],
-        champion_value=lift["champion_value"],
-        rows_per_day=rows_per_day,
+def interval_of(stream: TwoSided, question: Question) -> tuple[float, float]:
+    """Anytime-valid interval of the mean difference, each side at half of what the coverage leaves; in reward."""
+    alpha = split_alpha((1 - question.settings.interval) / 2)
+    lower, upper = (
+        lower_bound(side, plan=question.plan, alpha=alpha, fractions=question.fractions, bias=question.bias)
+        for side in (stream.lift, stream.harm)
     )
+    return lower, -upper
 
 
-def _weights(rows: GateRows, expected: tuple[ExpectedWeight, ...], settings: GateSettings) -> dict[str, Any]:
-    """Of the challenger, with the logged propensities."""
-    weights = rows.challenger[np.arange(rows.n), rows.action] / rows.propensity
-    _, unit = np.unique(rows.unit_id, return_inverse=True)
-    histogram = weight_histogram(weights)
-    return {
-        "effective_sample_size": effective_sample_size(weights * rows.weight, unit),
-        "quantiles": weight_quantiles(weights),
-        "histogram": {"edges": list(histogram.edges), "counts": list(histogram.counts)},
-        "unsupported_mass": unsupported_mass(
-            rows.behavior, rows.challenger, support_propensity=settings.support_propensity, weight=rows.weight
-        ),
-        "expected_weight": [asdict(found) for found in expected],
+def _wealth(average: Average | None, inputs: LookInputs) -> dict[str, Any]:
+    """The betting branch's evidence in natural logs: the largest so far, and at every look."""
+    found: dict[str, Any] = {"log_threshold": math.log(inputs.alpha.threshold)}
+    if average is None:
+        return {**found, "log_e_promote": None, "log_e_block": None, "log_e_at_looks": None}
+    sides = {
+        "promote": [look.log_e for look in average.lift.looks],
+        "block": [look.log_e for look in average.harm.looks],
     }
+    return {
+        **found,
+        "log_e_promote": max(sides["promote"]),
+        "log_e_block": max(sides["block"]),
+        "log_e_at_looks": sides,
+    }
+
+
+def _calendar(
+    rows: GateRows, reading: Reading | None, average: Average | None, question: Question
+) -> dict[str, Any] | None:
+    """The second verdict, of single decisions; None where no row meets the calendar."""
+    if reading is None or average is None or reading.stream.lift.n != rows.n:
+        return None
+    found = without_special_days(
+        reading.stream,
+        rows.day,
+        question.settings.calendar,
+        plan=question.plan,
+        alpha=question.inputs.alpha,
+        fractions=question.fractions,
+        proven=average.lift.proven,
+        harm=average.harm.proven,
+    )
+    return None if found is None else asdict(found)
+
+
+def _json(number: float) -> float | None:
+    """JSON has no NaN: null stands for a number that is not finite (and is refused)."""
+    return number if math.isfinite(number) else None

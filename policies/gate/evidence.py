@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +18,28 @@ from data_contracts.amendments.erased_folder import ErasedRows, kept_file, read_
 from data_contracts.errors import IntegrityError, SluiceError, UsageError
 from data_contracts.home import Home
 from data_contracts.storage import build_folder, canonical_json, sha256_bytes
-from policies.gate.decision import decide
-from policies.gate.formulas import RECOMPUTABLE, as_written
-from policies.gate.ledger import LookEntry, looks_of, row_ids_sha256
-from policies.gate.records import GateDecision, GateRows, Plan, concatenate
+from policies.gate.episodes.episode_file import columns_from_parquet, columns_to_parquet, concatenate_columns
+from policies.gate.episodes.episode_rows import EpisodeColumns
+from policies.gate.formulas import RECOMPUTABLE, comparable, recompute
+from policies.gate.looks.ledger import LookEntry, looks_of, row_ids_sha256
+from policies.gate.records import GateDecision, GateRows, concatenate
 from policies.gate.row_file import rows_from_parquet, rows_to_parquet
-from policies.gate.settings import GateSettings
+from policies.gate.segments.guardrail_readings import (
+    NOTHING,
+    GuardrailReading,
+    reading_from_parquet,
+    reading_to_parquet,
+)
 
 EVIDENCE_ID: Final = re.compile(r"[0-9a-f]{64}")
+ROWS: Final = "rows.parquet"
+READING: Final = "guardrails.parquet"  # only where the task has guardrails
+EPISODES: Final = "episodes.parquet"  # only where the task has episodes
+HASHES: Final = {
+    ROWS: "rows_sha256",
+    READING: "guardrails_sha256",
+    EPISODES: "episodes_sha256",
+}  # file -> its key in decision.json
 RELATIVE_TOLERANCE: Final = 1e-9  # NumPy's log1p and sums differ in the last bits between processors; hashes do not
 
 
@@ -35,17 +50,29 @@ class Evidence:
     rows: GateRows
     decision: GateDecision
     facts: dict[str, Any]
+    reading: GuardrailReading = NOTHING  # what became final of the guardrails of all rows read so far
+    episodes: EpisodeColumns | None = None  # of a task with episodes, beside the rows
 
 
-def store_evidence(home: Home, task: str, *, rows: GateRows, decision: GateDecision, facts: dict[str, Any]) -> str:
+def store_evidence(
+    home: Home,
+    task: str,
+    *,
+    rows: GateRows,
+    decision: GateDecision,
+    facts: dict[str, Any],
+    reading: GuardrailReading = NOTHING,
+    episodes: EpisodeColumns | None = None,
+) -> str:
     """Store the rows new in this look and its decision; returns the evidence id. Storing twice changes nothing.
 
     `facts` is JSON-ready and holds no moment; `verify_evidence` needs its `challenger` and `look`.
     """
-    parquet = rows_to_parquet(rows)
+    files = {ROWS: rows_to_parquet(rows)} | ({READING: reading_to_parquet(reading)} if len(reading.value) else {})
+    files |= {EPISODES: columns_to_parquet(episodes, rows.interaction_id)} if episodes is not None else {}
     document = canonical_json(
         {
-            "rows_sha256": sha256_bytes(parquet),
+            **{HASHES[name]: sha256_bytes(data) for name, data in files.items()},
             "verdict": decision.verdict,
             "reasons": decision.reasons,
             "evidence": decision.evidence,
@@ -54,7 +81,8 @@ def store_evidence(home: Home, task: str, *, rows: GateRows, decision: GateDecis
     )
     evidence_id = sha256_bytes(document)
     with build_folder(home.looks(task) / evidence_id) as folder:
-        (folder / "rows.parquet").write_bytes(parquet)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
         (folder / "decision.json").write_bytes(document)
     return evidence_id
 
@@ -66,9 +94,24 @@ def load_evidence(home: Home, task: str, evidence_id: str) -> Evidence:
         raise UsageError(f"bad evidence id {evidence_id!r}: expected 64 hexadecimal digits. See `sluice status`.")
     folder = home.looks(task) / evidence_id
     document = json.loads(_verified(folder, "decision.json", evidence_id))
-    rows = rows_from_parquet(_verified(folder, "rows.parquet", document["rows_sha256"]))
+    rows = rows_from_parquet(_verified(folder, ROWS, document[HASHES[ROWS]]))
+    read = document.get(HASHES[READING])
+    reading = NOTHING if read is None else reading_from_parquet(_verified(folder, READING, read))
+    stepped = document.get(HASHES[EPISODES])
     decision = GateDecision(document["verdict"], tuple(document["reasons"]), document["evidence"])
-    return Evidence(rows=rows, decision=decision, facts=document["facts"])
+    return Evidence(
+        rows=rows,
+        decision=decision,
+        facts=document["facts"],
+        reading=reading,
+        episodes=None if stepped is None else columns_from_parquet(_verified(folder, EPISODES, stepped)),
+    )
+
+
+def joined_episodes(parts: Sequence[EpisodeColumns | None]) -> EpisodeColumns | None:
+    """The columns of several looks, in the order in which they were read; None where rows are single decisions."""
+    known = [part for part in parts if part is not None]
+    return concatenate_columns(known) if known and len(known) == len(parts) else None
 
 
 def verify_evidence(home: Home, task: str, evidence_id: str) -> list[str]:
@@ -86,7 +129,12 @@ def verify_evidence(home: Home, task: str, evidence_id: str) -> list[str]:
         ]
     if not_recomputable(home, task, found.facts["challenger"], found.facts["look"]) is not None:
         return []  # every hash holds; without the rows nothing more can be said
-    again = _decide_again(found.decision.evidence, [evidence.rows for evidence in chain])
+    again = recompute(
+        concatenate([evidence.rows for evidence in chain]),
+        stored=found.decision.evidence,
+        readings=[evidence.reading for evidence in chain],
+        episodes=joined_episodes([evidence.episodes for evidence in chain]),
+    )
     return [f"{_name(evidence_id)}: {problem}" for problem in _compare(found.decision, again)]
 
 
@@ -137,35 +185,11 @@ def _check_entry(entry: LookEntry, evidence: Evidence, read: set[str], *, erased
         )
 
 
-def _decide_again(evidence: dict[str, Any], looks: list[GateRows]) -> GateDecision:
-    inputs = evidence["inputs"]
-    return decide(
-        concatenate(looks),
-        settings=GateSettings.model_validate(evidence["settings"]),
-        plan=Plan(**{name: _number(value) for name, value in evidence["plan"].items()}),
-        look=evidence["look"],
-        look_ends=tuple(inputs["look_ends"]),
-        overlap=inputs["overlap"],
-        matured_share=_number(inputs["matured_share"]),
-        rows_per_day=_number(inputs["rows_per_day"]),
-        n_without_distribution=inputs["n_without_distribution"],
-        n_over_limit=inputs.get("n_over_limit", 0),
-        rows_per_unit=inputs.get("rows_per_unit"),
-    )
-
-
-def _number(stored: Any) -> Any:
-    """JSON has no NaN: null stands for a number that was not finite (and was refused)."""
-    return math.nan if stored is None else stored
-
-
 def _compare(stored: GateDecision, again: GateDecision) -> list[str]:
     if stored.verdict != again.verdict:
         return [f"the verdict recomputes to {again.verdict}, stored is {stored.verdict}"]
-    evidence = as_written(again.evidence, formula=stored.evidence["formula"])
-    fresh = json.loads(canonical_json({"reasons": again.reasons, "evidence": evidence}))
-    kept = {"reasons": list(stored.reasons), "evidence": stored.evidence}
-    different = _differences(kept, fresh, "")
+    kept, fresh = comparable(stored, again)
+    different = _differences(kept, json.loads(canonical_json(fresh)), "")
     return [f"{path} recomputes to {new}, stored is {old}" for path, old, new in different[:5]]
 
 

@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 from policies.gate.records import Verdict
-from policies.gate.refusals import Check
 
 
-def put_in_words(verdict: Verdict, failed: Sequence[Check], evidence: dict[str, Any]) -> tuple[str, ...]:
-    """Sentences, the verdict first. `evidence` is that of the decision; `failed` are the checks it did not pass."""
-    if verdict == "refuse":
-        return (f"The gate refuses: {failed[0].words}.", *(f"Also: {check.words}." for check in failed[1:]))
+def put_in_words(verdict: Verdict, evidence: dict[str, Any]) -> tuple[str, ...]:
+    """Sentences, the verdict first; `evidence` is that of the decision. No p-values: nobody reads them right."""
+    refused = [check["words"] for check in evidence["refusals"] if not check["passed"]]
+    stopped = [_capital(c["words"]) for c in evidence["conditions"] if not c["passed"] and _matters(c, evidence)]
+    if evidence["lift"] is None:
+        return (f"The gate refuses: {refused[0]}.", *(f"Also: {words}." for words in refused[1:]))
     lift, n = evidence["lift"], evidence["n"]
-    left_out = evidence["inputs"]["n_without_distribution"]
+    what = "interaction" if evidence["episodes"] is None else "episode"
     numbers = (
-        f"Lift {lift['estimate']:+.4g} per interaction, anytime-valid {lift['coverage']:.0%} interval "
-        f"[{lift['lower']:+.4g}, {lift['upper']:+.4g}], on {n:,} gate rows.",
-        f"Evidence (log10 e) {_log10(evidence['log_e_promote'])} for the challenger and "
-        f"{_log10(evidence['log_e_block'])} against it; {_log10(evidence['log_threshold'])} is needed.",
+        f"Lift {lift['estimate']:+.4g} per {what}, anytime-valid {lift['coverage']:.0%} interval "
+        f"[{lift['lower']:+.4g}, {lift['upper']:+.4g}], on {n:,} gate rows of {evidence['n_units']:,} units."
     )
     more = (evidence["more"]["settles"],) if verdict == "hold" else ()
-    without = (f"{left_out:,} rows were left out: their behavior policy's distribution is not known.",)
-    return (_sentence(verdict, evidence), *numbers, *more, *(without if left_out else ()))
+    return (_sentence(verdict, evidence), numbers, *(f"{words}." for words in stopped), *more, *_beside(evidence))
+
+
+def _matters(condition: dict[str, Any], evidence: dict[str, Any]) -> bool:
+    """A condition of a promotion says nothing while there is none to stop; proven harm always does."""
+    return bool(evidence["average"]["lift"]["proven"]) or str(condition["name"]).endswith("_harm")
+
+
+def _beside(evidence: dict[str, Any]) -> tuple[str, ...]:
+    """What a reader of the verdict must know of its rows."""
+    left_out, calendar = evidence["inputs"]["n_without_distribution"], evidence["calendar"]
+    found = []
+    if left_out:
+        found.append(f"{left_out:,} rows were left out: their behavior policy's distribution is not known.")
+    if calendar is not None:
+        found.append(calendar["sentence"])
+    return tuple(found)
 
 
 def _sentence(verdict: Verdict, evidence: dict[str, Any]) -> str:
     look, looks = evidence["look"], evidence["n_looks"]
+    average = evidence["average"]
+    at = f"at look {look} of {looks}"
+    claim = "better" if evidence["inputs"]["claim"] == "lift" else "hardly worse"
     if verdict == "promote":
-        return f"The log proves the challenger better than the champion at look {look} of {looks}."
-    if verdict == "block":
-        return f"The log proves the challenger worse than the champion at look {look} of {looks}; it is blocked."
+        return f"The log proves the challenger {claim} than the champion {at}."
+    if verdict == "block" and average["harm"]["proven"]:
+        return f"The log proves the challenger worse than the champion {at}; it is blocked."
+    if verdict in ("block", "refuse", "stage"):
+        ends = {"block": "it is blocked", "refuse": "it cannot be judged", "stage": "it may serve in part"}[verdict]
+        harmful = any(not c["passed"] and c["name"].endswith("_harm") for c in evidence["conditions"])
+        if not average["lift"]["proven"]:
+            return f"The log proves that the challenger harms a part {at}; {ends}."
+        but = "harms a part of the traffic" if harmful else "does not meet every condition"
+        return f"The log proves the challenger {claim} on average {at}, but it {but}; {ends}."
     if look == looks:
         return f"exhausted: all {looks} planned looks are spent without enough evidence; the champion stays."
-    return f"Not enough evidence yet at look {look} of {looks}; the champion stays."
+    if average["lift"]["proven"]:
+        return f"The log proves the challenger {claim} on average {at}, but a condition does not hold; it waits."
+    return f"Not enough evidence yet {at}; the champion stays."
 
 
-def _log10(log_e: float) -> str:
-    return f"{log_e / math.log(10):.1f}"
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.gate.records import GateRows, Plan
+from policies.gate.records import SOURCES, GateRows, Plan
 from policies.gate.settings import GateSettings
-from policies.ope.diagnostics import ExpectedWeight, unsupported_mass
+from policies.ope.diagnostics import ExpectedWeight, expected_weights, unsupported_mass
 
 MINIMUM_ROWS: Final = 30  # fewer say nothing about weights or support; "a few more" is a matter of `hold`
 MINIMUM_UNITS: Final = 2  # a standard error clustered by unit needs two
@@ -36,7 +36,7 @@ class Check:
 
 def check_inputs(rows: GateRows, plan: Plan, *, n_without_distribution: int) -> tuple[Check, ...]:
     """Are there rows, and is every number in them possible? Nothing else may be computed unless all pass."""
-    n_units = len(np.unique(rows.unit_id))
+    n_units = len(rows.units[0])
     n_bad = int(rows.n - _finite(rows, plan).sum())
     n_improper = int(rows.n - _proper(rows).sum())
     inside = (rows.reward >= plan.reward_minimum) & (rows.reward <= plan.reward_maximum)
@@ -85,6 +85,19 @@ def check_inputs(rows: GateRows, plan: Plan, *, n_without_distribution: int) -> 
             "sampling_rate), the most that was known before the window: declare the `minimum` of sampling_rate in the "
             "contract",
         ),
+    )
+
+
+def weights_of_versions(rows: GateRows, plan: Plan) -> tuple[ExpectedWeight, ...]:
+    """E[w] of both policies on the rows of every policy version."""
+    return expected_weights(
+        policy_version=rows.policy_version,
+        action=rows.action,
+        propensity=rows.propensity,
+        behavior=rows.behavior,
+        champion=rows.champion,
+        challenger=rows.challenger,
+        share=rows.weight / plan.weight_maximum,
     )
 
 
@@ -146,7 +159,11 @@ def _proper(rows: GateRows) -> NDArray[np.bool_]:
         (rows.action >= 0) & (rows.action < n_actions) & (rows.propensity > 0) & (rows.propensity <= 1)
     )
     for matrix in (rows.behavior, rows.champion, rows.challenger):
-        good &= (matrix >= 0).all(axis=1) & (np.abs(matrix.sum(axis=1) - 1) <= SUM_TOLERANCE)
+        good &= (matrix >= 0).all(axis=1)
+    for matrix in (rows.champion, rows.challenger):
+        good &= np.abs(matrix.sum(axis=1) - 1) <= SUM_TOLERANCE
+    excess = rows.behavior.sum(axis=1) - 1
+    good &= np.where(rows.source == SOURCES.index("propensity"), excess, np.abs(excess)) <= SUM_TOLERANCE
     return good
 
 

@@ -13,24 +13,16 @@ import pytest
 
 from data_contracts.errors import UsageError
 from data_contracts.storage import canonical_json
-from policies.gate.decision import decide
+from policies.gate.judging.statistic import swap
 from policies.gate.records import GateDecision, GateRows, Plan, concatenate
 from policies.gate.settings import GateSettings
-from policies.gate.statistic import swap
+from tests.gate_looks import decide_look
 
 MakeRows = Callable[..., GateRows]
 
 
 def _decide(rows: GateRows, settings: GateSettings, plan: Plan, **changes: Any) -> GateDecision:
-    arguments: dict[str, Any] = {
-        "look": 1,
-        "look_ends": (rows.n,),
-        "overlap": 0,
-        "matured_share": 1.0,
-        "rows_per_day": 100.0,
-        "n_without_distribution": 0,
-    }
-    return decide(rows, settings=settings, plan=plan, **{**arguments, **changes})
+    return decide_look(rows, settings, plan, **changes)
 
 
 def test_better_worse_and_unclear(make_rows: MakeRows, settings: GateSettings, plan: Plan) -> None:
@@ -59,7 +51,8 @@ def test_equal_policies_hold_with_no_evidence_at_all(make_rows: MakeRows, settin
 def test_swapping_the_policies_turns_the_verdict_round(make_rows: MakeRows, settings: GateSettings, plan: Plan) -> None:
     rows = make_rows(2000, lift=0.25, seed=2)
     there, back = _decide(rows, settings, plan).evidence, _decide(swap(rows), settings, plan).evidence
-    assert there["log_e_promote"] == pytest.approx(back["log_e_block"])
+    assert there["average"]["harm"]["proven"] is False
+    assert back["average"]["harm"]["proven"] is True
     assert there["lift"]["lower"] == pytest.approx(-back["lift"]["upper"])
 
 
@@ -95,7 +88,7 @@ def test_the_evidence_is_complete_and_plain_json(make_rows: MakeRows, settings: 
     evidence = _decide(make_rows(900, seed=7), settings, plan, n_without_distribution=12).evidence
     assert json.loads(canonical_json(evidence)) == evidence  # no tuple, no NumPy number, no NaN
     assert (evidence["n"], evidence["n_units"], evidence["look"], evidence["n_looks"]) == (900, 450, 1, 3)
-    assert evidence["log_threshold"] == math.log(1000)
+    assert evidence["log_threshold"] == pytest.approx(math.log(5000))  # a fifth of .05 / 50 slots is for betting
     assert len(evidence["trajectory"]) <= 60
     assert evidence["trajectory"][-1][0] == 900
     assert {(e["estimator"], e["policy"]) for e in evidence["estimates"]} == {
@@ -109,7 +102,7 @@ def test_the_evidence_is_complete_and_plain_json(make_rows: MakeRows, settings: 
     assert set(evidence["weights"]) == {
         "effective_sample_size", "quantiles", "histogram", "unsupported_mass", "expected_weight",
     }  # fmt: skip
-    assert len(evidence["more"]["exploration"]) == 9
+    assert len(evidence["more"]["options"]) == 15  # as logged, 4 rates, 5 shares by row and by unit
     assert evidence["settings"] == settings.model_dump(mode="json")
 
 

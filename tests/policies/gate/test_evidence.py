@@ -15,12 +15,12 @@ import pytest
 from data_contracts.errors import IntegrityError, UsageError
 from data_contracts.home import Home
 from data_contracts.storage import canonical_json, sha256_bytes
-from policies.gate.decision import decide
 from policies.gate.evidence import load_evidence, store_evidence, verify_evidence
-from policies.gate.ledger import record_look
+from policies.gate.looks.ledger import record_look
 from policies.gate.records import GateDecision, GateRows, Plan, concatenate
 from policies.gate.row_file import rows_from_parquet, rows_to_parquet
 from policies.gate.settings import GateSettings
+from tests.gate_looks import decide_look
 
 MakeRows = Callable[..., GateRows]
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -36,16 +36,13 @@ def _take_looks(home: Home, parts: list[GateRows], settings: GateSettings, plan:
     ids = []
     for look in range(1, len(parts) + 1):
         read = parts[:look]
-        decision = decide(
+        decision = decide_look(
             concatenate(read),
-            settings=settings,
-            plan=plan,
+            settings,
+            plan,
             look=look,
             look_ends=tuple(np.cumsum([part.n for part in read]).tolist()),
-            overlap=0,
-            matured_share=1.0,
             rows_per_day=50.0,
-            n_without_distribution=0,
         )
         ids.append(_record(home, parts[look - 1], decision, look))
     return ids
@@ -76,10 +73,16 @@ def parts(make_rows: MakeRows) -> list[GateRows]:
 
 
 def _same(a: GateRows, b: GateRows) -> bool:
-    return all(
-        getattr(a, f).dtype.kind == getattr(b, f).dtype.kind
-        and np.array_equal(getattr(a, f), getattr(b, f), equal_nan=getattr(a, f).dtype.kind == "f")
-        for f in GateRows.__slots__
+    segments = a.segments.keys() == b.segments.keys()
+    return (
+        segments
+        and all(
+            getattr(a, f).dtype.kind == getattr(b, f).dtype.kind
+            and np.array_equal(getattr(a, f), getattr(b, f), equal_nan=getattr(a, f).dtype.kind in "fM")
+            for f in GateRows.__slots__
+            if f != "segments"
+        )
+        and all((a.segments[name] == b.segments[name]).all() for name in a.segments)
     )
 
 
@@ -87,7 +90,16 @@ def test_rows_come_back_as_they_were_and_always_as_the_same_bytes(make_rows: Mak
     rows = make_rows(200, seed=1)
     odd = rows.reward_model.copy()
     odd[0] = [np.nan, -0.0, 5e-324]
-    rows = replace(rows, reward_model=odd, unit_id=np.array([f"ü{i}" for i in range(200)]))
+    rows = replace(
+        rows,
+        reward_model=odd,
+        unit_id=np.array([f"ü{i}" for i in range(200)]),
+        day=np.datetime64("2026-03-01") + np.arange(200),
+        source=np.arange(200).astype(np.uint8) % 3,
+        seed_logged=np.linspace(0, 1, 800).reshape(200, 4),
+        seed_direct=np.linspace(-1, 1, 800).reshape(200, 4),
+        segments={"tenure": np.array(["new", "loyal"] * 100), "größe": np.array([""] * 200)},
+    )
     assert rows_to_parquet(rows) == rows_to_parquet(rows)
     assert _same(rows_from_parquet(rows_to_parquet(rows)), rows)
     empty = rows_from_parquet(rows_to_parquet(make_rows(0)))
@@ -165,17 +177,7 @@ def test_a_forged_decision_with_a_right_hash_is_found(
     message: str,
 ) -> None:
     rows = make_rows(300, lift=0.01)
-    decision = decide(
-        rows,
-        settings=settings,
-        plan=plan,
-        look=1,
-        look_ends=(300,),
-        overlap=0,
-        matured_share=1.0,
-        rows_per_day=1.0,
-        n_without_distribution=0,
-    )
+    decision = decide_look(rows, settings, plan, look=1, look_ends=(300,), rows_per_day=1.0)
     document = json.loads(
         canonical_json({"verdict": "hold", "reasons": decision.reasons, "evidence": decision.evidence})
     )

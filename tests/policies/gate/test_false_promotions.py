@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from policies.gate.decision import decide
-from policies.gate.planning import make_plan
+from policies.gate.judging.planning import make_plan
 from policies.gate.records import GateDecision, GateRows
 from policies.gate.settings import GateSettings
+from tests.gate_looks import decide_look
 
 Array = NDArray[np.float64]
 Family = Literal["own_log", "negative_reward", "old_log"]
@@ -114,16 +114,13 @@ def look_at(world: World, challenger: Array, n: int, rng: np.random.Generator) -
     """All five looks; a threshold crossed at any of them counts."""
     low = -1.0 if world.family == "negative_reward" else 0.0
     planning = draw(world, challenger, N_PLANNING, rng)
-    return decide(
+    return decide_look(
         draw(world, challenger, n, rng),
-        settings=SETTINGS,
-        plan=make_plan(planning, n_planned=n, reward_minimum=low, reward_maximum=1.0),
+        SETTINGS,
+        make_plan(planning, n_planned=n, reward_minimum=low, reward_maximum=1.0),
         look=5,
         look_ends=tuple(n * look // 5 for look in range(1, 6)),
-        overlap=0,
-        matured_share=1.0,
         rows_per_day=1000.0,
-        n_without_distribution=0,
     )
 
 
@@ -204,17 +201,7 @@ def test_a_digits_like_challenger_is_proven_beyond_doubt(seed: int) -> None:
     for i in range(10):
         rng = np.random.default_rng([seed, i])
         plan = make_plan(_digits_like(3000, rng), n_planned=11_000, reward_minimum=0, reward_maximum=1)
-        decision = decide(
-            _digits_like(7000, rng),
-            settings=SETTINGS,
-            plan=plan,
-            look=1,
-            look_ends=(7000,),
-            overlap=0,
-            matured_share=1.0,
-            rows_per_day=1000.0,
-            n_without_distribution=0,
-        )
+        decision = decide_look(_digits_like(7000, rng), SETTINGS, plan, look=1, look_ends=(7000,), rows_per_day=1000.0)
         assert decision.verdict == "promote"
         log10_e.append(decision.evidence["log_e_promote"] / math.log(10))
         n_covered += decision.evidence["lift"]["lower"] < lift < decision.evidence["lift"]["upper"]

@@ -1,4 +1,4 @@
-"""Evidence that the first release stored, byte for byte: its verdict still verifies, and forgeries still show."""
+"""Evidence that earlier formulas stored, byte for byte: verdicts still verify, and forgeries still show."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import pytest
 from data_contracts.home import Home
 from data_contracts.storage import canonical_json, sha256_bytes
 from policies.gate.evidence import load_evidence, verify_evidence
-from policies.gate.ledger import record_look
+from policies.gate.looks.ledger import record_look
 
-STORED = Path(__file__).parent / "formula_1"  # written before rows had weights
+STORED = Path(__file__).parent  # formula_1: before rows had weights; formula_2: one e-process, one threshold
 
 
-def _home(root: Path, document: bytes) -> tuple[Home, str]:
+def _home(root: Path, document: bytes, *, formula: int = 1) -> tuple[Home, str]:
     home, evidence_id = Home(root), sha256_bytes(document)
     folder = home.looks("shop") / evidence_id
     folder.mkdir(parents=True)
-    shutil.copy(STORED / "rows.parquet", folder)
+    shutil.copy(STORED / f"formula_{formula}" / "rows.parquet", folder)
     (folder / "decision.json").write_bytes(document)
     found = load_evidence(home, "shop", evidence_id)
     record_look(
@@ -43,7 +43,7 @@ def _home(root: Path, document: bytes) -> tuple[Home, str]:
 
 
 def test_evidence_of_the_first_formula_verifies(tmp_path: Path) -> None:
-    home, evidence_id = _home(tmp_path, (STORED / "decision.json").read_bytes())
+    home, evidence_id = _home(tmp_path, (STORED / "formula_1" / "decision.json").read_bytes())
     found = load_evidence(home, "shop", evidence_id)
     assert found.decision.evidence["formula"] == 1
     assert (found.rows.weight == np.ones(60)).all()
@@ -62,10 +62,29 @@ def test_evidence_of_the_first_formula_verifies(tmp_path: Path) -> None:
     ],
 )
 def test_a_forgery_of_it_shows(tmp_path: Path, path: tuple[Any, ...], value: object) -> None:
-    document = json.loads((STORED / "decision.json").read_bytes())
+    document = json.loads((STORED / "formula_1" / "decision.json").read_bytes())
     at = document["evidence"]
     for key in path[:-1]:
         at = at[key]
     at[path[-1]] = value
     home, evidence_id = _home(tmp_path, canonical_json(document))
+    assert verify_evidence(home, "shop", evidence_id) != []
+
+
+def test_evidence_of_the_second_formula_verifies(tmp_path: Path) -> None:
+    home, evidence_id = _home(tmp_path, (STORED / "formula_2" / "decision.json").read_bytes(), formula=2)
+    found = load_evidence(home, "shop", evidence_id)
+    assert found.decision.evidence["formula"] == 2
+    assert set(found.rows.weight) == {1.0, 3.0}
+    assert verify_evidence(home, "shop", evidence_id) == []
+
+
+@pytest.mark.parametrize(("path", "value"), [(("log_e_block",), 9.9), (("lift", "lower"), 0.5), (("n",), 61)])
+def test_a_forgery_of_the_second_shows(tmp_path: Path, path: tuple[str, ...], value: object) -> None:
+    document = json.loads((STORED / "formula_2" / "decision.json").read_bytes())
+    at = document["evidence"]
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    home, evidence_id = _home(tmp_path, canonical_json(document), formula=2)
     assert verify_evidence(home, "shop", evidence_id) != []

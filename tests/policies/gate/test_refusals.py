@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from data_contracts.storage import canonical_json
-from policies.gate.decision import decide
 from policies.gate.records import GateDecision, GateRows, Plan
 from policies.gate.settings import GateSettings
+from tests.gate_looks import decide_look
 
 MakeRows = Callable[..., GateRows]
 Spoil = Callable[[GateRows, np.random.Generator], GateRows]
@@ -22,15 +22,7 @@ N = 1200
 
 
 def _decide(rows: GateRows, settings: GateSettings, plan: Plan, **changes: Any) -> GateDecision:
-    arguments: dict[str, Any] = {
-        "look": 1,
-        "look_ends": (rows.n,),
-        "overlap": 0,
-        "matured_share": 1.0,
-        "rows_per_day": 100.0,
-        "n_without_distribution": 0,
-    }
-    return decide(rows, settings=settings, plan=plan, **{**arguments, **changes})
+    return decide_look(rows, settings, plan, **changes)
 
 
 def _failed(decision: GateDecision) -> list[str]:
@@ -125,7 +117,7 @@ def test_one_number_that_is_not_finite_is_refused(
     [
         ({"overlap": 1}, "overlap"),
         ({"matured_share": 0.98}, "matured_share"),
-        ({"matured_share": math.nan}, "matured_share"),
+        ({"matured_share": None}, "matured_share"),
     ],
 )
 def test_a_window_that_flatters_is_refused(

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from policies.gate.betting import LARGEST_SHARE, log_e_at, log_e_path, place_bets
-from policies.gate.decision import decide
-from policies.gate.planning import make_plan
+from policies.gate.judging.betting import LARGEST_SHARE, log_e_at, log_e_path, place_bets
+from policies.gate.judging.planning import make_plan
+from policies.gate.judging.statistic import swap
 from policies.gate.records import GateDecision, GateRows, Plan
 from policies.gate.row_file import rows_from_parquet, rows_to_parquet
 from policies.gate.settings import GateSettings
-from policies.gate.statistic import swap
+from tests.gate_looks import decide_look, first_slot
 
 MakeRows = Callable[..., GateRows]
 THRESHOLD = 20.0
@@ -50,16 +50,14 @@ def _sampled(
 
 
 def _decide(rows: GateRows, plan: Plan) -> GateDecision:
-    return decide(
+    return decide_look(
         rows,
-        settings=GateSettings(threshold=THRESHOLD, looks=3, min_rows_per_look=100),
-        plan=plan,
+        GateSettings(looks=3, min_rows_per_look=100),
+        plan,
+        slot=first_slot(slots=1, alpha=5 / THRESHOLD),  # a fifth of it is for betting
         look=1,
         look_ends=(rows.n,),
-        overlap=0,
-        matured_share=1.0,
         rows_per_day=100.0,
-        n_without_distribution=0,
     )
 
 
