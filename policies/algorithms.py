@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import torch
     from d3rlpy.dataset import TransitionMiniBatch
 
-AlgorithmName = Literal["cql", "bcq", "bc", "linear"]
+AlgorithmName = Literal["cql", "bcq", "bc", "linear", "tabular"]
 REFERENCES: tuple[AlgorithmName, ...] = ("bc", "linear")  # trained to compare with, never deployed
-ONE_PASS: tuple[AlgorithmName, ...] = ("linear",)  # closed form: reads every row once, knows no seed
+ONE_PASS: tuple[AlgorithmName, ...] = ("linear", "tabular")  # closed form: reads every row once, knows no seed
 
 
 class AlgorithmSettings(BaseModel):
@@ -41,7 +41,7 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     algorithms: dict[AlgorithmName, AlgorithmSettings] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1)
     head: HeadSettings = HeadSettings()
     curve_points: int = Field(10, ge=2, description="points of each learning curve")
     workers: int = Field(2, ge=1, description="training processes, one thread each")
@@ -64,8 +64,11 @@ def create(name: AlgorithmName, settings: AlgorithmSettings, *, n_features: int,
     """A fresh learner; equal arguments and batches give bit-equal weights on one thread."""
     from policies import learners  # first: it loads d3rlpy without the noise of gym, which batches need too
     from policies.ridge import RidgeLearner
+    from policies.tabular import TabularLearner
 
     if name == "linear":
         return RidgeLearner(n_features=n_features, n_actions=n_actions)
+    if name == "tabular":
+        return TabularLearner(gamma=settings.gamma, n_actions=n_actions)
     build = {"cql": learners.conservative, "bcq": learners.batch_constrained, "bc": learners.cloning}[name]
     return build(settings, n_features=n_features, n_actions=n_actions, seed=seed)

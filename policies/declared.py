@@ -57,6 +57,11 @@ def build_declared(
             f"unclear champion: expected exactly one of uniform, constant, probabilities and onnx, got "
             f"{', '.join(given) or 'none'}. Keep one."
         )
+    if declared.head.bound is not None:
+        raise ConfigurationError(
+            "a bounded head of the declared champion: expected none, as no policy is before it, got "
+            f"bound {declared.head.bound:g}. Put the bound under training.head."
+        )
     exploration = declared.head.exploration
     if declared.probabilities is not None:
         return _build_table(_table(declared.probabilities, actions), exploration=exploration, folder=folder)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data_contracts.errors import DegenerateData, IntegrityError, StoreError
+from data_contracts.errors import DegenerateData, IntegrityError, StoreError, UsageError
 from data_contracts.storage import canonical_json, sha256_bytes, write_atomic
 from policies import onnx_graph
 from policies.action_probabilities import HeadSettings, action_probabilities, require_finite
@@ -74,8 +74,11 @@ def export_policy(
     head: HeadSettings,
     n_actions: int,
     folder: Path,
+    champion: Path | None = None,
 ) -> str:
     """Write the artifact of `scores`, a module from standardised features (n, d) to scores (n, K); its SHA-256.
+
+    With `head.bound`, the artifact in folder `champion` is built into the graph, and its features follow the own ones.
 
     `mean` and `scale` (d,) standardise the raw features inside the graph. Equal weights give equal bytes.
     Raises DegenerateData when weights, mean or scale are not finite, or when the graph does not repeat the
@@ -84,8 +87,14 @@ def export_policy(
     _require_finite_weights(scores, mean, scale)
     scored = _scored(scores, mean, scale)
     plain = onnx_graph.parse_graph(_torch_to_onnx(scored, encoding.n_features), source=POLICY)
+    if head.bound is not None:
+        own = (mean + scale * _noise(len(mean))).astype(np.float32)
+        return _export_bounded(
+            scored, plain, own, encoding, head=head, n_actions=n_actions, folder=folder, champion=champion
+        )
     data = onnx_graph.serialize(onnx_graph.graft_head(plain, head=head, n_actions=n_actions))
-    _require_parity(scored, data, mean=mean, scale=scale, head=head, n_actions=n_actions)
+    features = (mean + scale * _noise(len(mean))).astype(np.float32)
+    _require_parity(scored, data, features, features, head=head, n_actions=n_actions)
     return write_artifact(folder, policy=data, encoding=encoding)
 
 
@@ -98,7 +107,7 @@ def write_artifact(folder: Path, *, policy: bytes, encoding: Encoding) -> str:
 
 def artifact_sha256(folder: Path) -> str:
     """SHA-256 over the names and hashes of both files; raises StoreError naming a file that is missing."""
-    return _artifact_sha256({name: _read(folder / name) for name in ARTIFACT_FILES})
+    return hash_of_files({name: read_artifact_file(folder / name) for name in ARTIFACT_FILES})
 
 
 def load_policy(folder: Path, *, expected_sha256: str | None = None) -> OnnxPolicy:
@@ -107,28 +116,42 @@ def load_policy(folder: Path, *, expected_sha256: str | None = None) -> OnnxPoli
     Raises StoreError when a file is missing, IntegrityError when the bytes are not those of `expected_sha256`, or
     when the files are broken or do not fit each other.
     """
-    files = {name: _read(folder / name) for name in ARTIFACT_FILES}
-    found = _artifact_sha256(files)
+    files = {name: read_artifact_file(folder / name) for name in ARTIFACT_FILES}
+    found = hash_of_files(files)
     if expected_sha256 is not None and found != expected_sha256:
         raise _broken(folder, f"SHA-256 {expected_sha256[:12]}… over {POLICY} and {ENCODING}", f"{found[:12]}…")
+    return policy_of_files(files, folder=folder)
+
+
+def load_seed(policy: Path, *, encoding: Path) -> OnnxPolicy:
+    """Load the graph of another seed, which shares the encoding of the policy it was trained beside."""
+    files = {POLICY: read_artifact_file(policy), ENCODING: read_artifact_file(encoding)}
+    return policy_of_files(files, folder=policy.parent)
+
+
+def policy_of_files(files: dict[str, bytes], *, folder: Path) -> OnnxPolicy:
+    """The policy whose two files have these bytes; `folder` is named in errors. Raises as `load_policy`."""
+    found = hash_of_files(files)
     encoding = from_json(files[ENCODING], source=str(folder / ENCODING))
     session = _session(files[POLICY], folder / POLICY)
     n_actions = _n_actions(session, encoding, folder / POLICY)
     return OnnxPolicy(encoding=encoding, n_actions=n_actions, artifact_sha256=found, session=session)
 
 
-def _read(path: Path) -> bytes:
+def read_artifact_file(path: Path) -> bytes:
+    """Raises StoreError naming a file that is missing."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise StoreError(
-            f"incomplete policy in {path.parent}: expected {' and '.join(ARTIFACT_FILES)}, got no readable "
+            f"incomplete policy in {path.parent}: expected all of its files, got no readable "
             f"{path.name} ({error.strerror}). Restore the folder from a backup.",
             path=str(path),
         ) from error
 
 
-def _artifact_sha256(files: dict[str, bytes]) -> str:
+def hash_of_files(files: dict[str, bytes]) -> str:
+    """SHA-256 over the names and hashes of an artifact's files."""
     return sha256_bytes(canonical_json({name: sha256_bytes(data) for name, data in files.items()}))
 
 
@@ -214,28 +237,74 @@ def _require_finite_weights(scores: torch.nn.Module, mean: NDArray[np.float32], 
         )
 
 
+def _export_bounded(
+    scored: torch.nn.Module,
+    plain: Any,
+    own: NDArray[np.float32],
+    encoding: Encoding,
+    *,
+    head: HeadSettings,
+    n_actions: int,
+    folder: Path,
+    champion: Path | None,
+) -> str:
+    """The artifact of a head bounded against the champion whose artifact is in that folder."""
+    if champion is None or head.bound is None:
+        raise UsageError(
+            "a bounded head without a champion: expected the folder of the policy that bounds it, got none."
+        )
+    other = load_policy(champion)
+    if other.n_actions != n_actions:
+        raise UsageError(
+            f"the champion cannot bound this policy: expected {n_actions} actions, got {other.n_actions}. "
+            "Train without `head.bound` once, or go back to the champion's actions."
+        )
+    inner = onnx_graph.parse_graph(read_artifact_file(champion / POLICY), source=str(champion / POLICY))
+    if onnx_graph.opset(inner) != onnx_graph.opset(plain):
+        raise UsageError(
+            f"the champion cannot bound this policy: expected a graph of operator set {onnx_graph.opset(plain)}, got "
+            f"{onnx_graph.opset(inner)}. Export the champion's ONNX file again with that one."
+        )
+    grafted = onnx_graph.graft_bounded_head(
+        plain, inner, bound=head.bound, n_features=encoding.n_features, n_actions=n_actions
+    )
+    data = onnx_graph.serialize(grafted)
+    others = np.abs(_noise(other.encoding.n_features)).astype(np.float32)
+    served = other.probabilities_of(others)
+    _require_parity(scored, data, own, np.hstack([own, others]), head=head, n_actions=n_actions, champion=served)
+    both = Encoding(features=(*encoding.features, *other.encoding.features))
+    return write_artifact(folder, policy=data, encoding=both)
+
+
+def _noise(width: int) -> NDArray[np.float64]:
+    """(PARITY_ROWS, width) random standardised features, always the same."""
+    return np.random.default_rng(0).normal(size=(PARITY_ROWS, width))
+
+
 def _require_parity(
     scored: torch.nn.Module,
     data: bytes,
+    own: NDArray[np.float32],
+    features: NDArray[np.float32],
     *,
-    mean: NDArray[np.float32],
-    scale: NDArray[np.float32],
     head: HeadSettings,
     n_actions: int,
+    champion: NDArray[np.float64] | None = None,
 ) -> None:
-    """Scores against the module's, probabilities against the reference head, on random standardised features."""
+    """Scores against the module's, probabilities against the reference head, on random features.
+
+    `own` are those of the module, `features` those of the graph.
+    """
     import torch
 
-    noise = np.random.default_rng(0).normal(size=(PARITY_ROWS, len(mean)))
-    features = (mean + scale * noise).astype(np.float32)
     with torch.no_grad():
-        wanted = scored(torch.from_numpy(features)).numpy()
+        wanted = scored(torch.from_numpy(own)).numpy()
     scores, probabilities = onnx_graph.open_session(data).run([SCORES, PROBABILITIES], {FEATURES: features})
     if scores.shape != (PARITY_ROWS, n_actions):
         raise DegenerateData(f"bad scores: expected {n_actions} a row, got shape {scores.shape}.")
     tolerance = PARITY_TOLERANCE * max(1.0, float(np.abs(wanted).max()))
     off = (np.abs(scores - wanted) > tolerance).any(axis=1).mean()
-    head_off = np.abs(probabilities - action_probabilities(scores, head=head)).max()
+    head_off = np.abs(probabilities - action_probabilities(scores, head=head, champion=champion)).max()
     if off > PARITY_SHARE or head_off > PARITY_TOLERANCE:
         raise DegenerateData(
             f"the exported graph is not the trained policy: expected scores within {tolerance:g} and probabilities "

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from policies.gate.exploration import CHANGED, DaysToVerdict, days_to_verdict
+from policies.gate.outlook.exploration import CHANGED, DaysToVerdict, days_to_verdict
 from policies.gate.settings import GateSettings
 
 # Fields to add to the logging service, the most useful first, and what each is for.
@@ -95,7 +95,7 @@ def first_day(
             n_actions=len(actions),
             lift=settings.minimum_lift * abs(reward.mean),
             reward_variance=reward.variance,
-            threshold=settings.threshold,
+            threshold=settings.first_threshold,
             rows_per_day=per_day,
         ),
         lacking=tuple(field for field in FIELDS if field not in present),

@@ -13,7 +13,9 @@ from data_contracts.home import Home
 from data_contracts.storage import append_chain, read_chain
 from policies.gate.records import Verdict
 
-Action = Literal["declare", "open", "promote", "close", "withdraw", "rollback", "resume"]
+Action = Literal[
+    "declare", "open", "promote", "close", "withdraw", "rollback", "resume", "stage", "unstage", "holdback", "confirm"
+]
 Outcome = Verdict | Literal["exhausted", "withdrawn"]  # with which a challenger's slot closes
 CHAIN_FIELDS = frozenset({"index", "previous", "seal"})  # of the chain itself, beside a move's own fields
 
@@ -34,6 +36,7 @@ class Move(BaseModel):
     outcome: Outcome | None = None  # of a closed slot
     override: bool = False  # promoted without a promote verdict
     manifest_sha256: str  # of the version: its facts cannot change after the move
+    also_barred: tuple[int, ...] = ()  # by a rollback from a stage: the challenger inside it
 
 
 class HistoryEntry(BaseModel):
@@ -53,6 +56,7 @@ class HistoryEntry(BaseModel):
     outcome: Outcome | None
     override: bool
     manifest_sha256: str
+    also_barred: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,9 @@ def _after(state: State, entry: HistoryEntry) -> State:
     if closes and challenger is not None:
         closed, challenger = closed | {challenger}, None
     if entry.action == "rollback" and entry.previous is not None:
-        barred, frozen = barred | {entry.previous}, True
+        barred, frozen = barred | {entry.previous, *entry.also_barred}, True
+        if challenger in entry.also_barred:
+            closed, challenger = closed | {challenger}, None
     if entry.action == "resume":
         frozen = False
     champion = champions[-1] if champions else None

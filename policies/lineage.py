@@ -14,7 +14,7 @@ from data_contracts.errors import UsageError
 from data_contracts.home import Home
 from data_contracts.snapshot import list_snapshots, load_snapshot
 from policies.gate.evidence import load_evidence
-from policies.gate.ledger import LookEntry, all_looks, looks_of
+from policies.gate.looks.ledger import LookEntry, all_looks, looks_of
 from policies.gate.records import Verdict
 from policies.history import HistoryEntry, history
 from policies.versions import VersionManifest, list_versions, read_version
@@ -138,7 +138,7 @@ def lineage_of_snapshot(home: Home, task: str, snapshot_id: str) -> SnapshotLine
         snapshot_id=full,
         snapshot=_source(home, task, full),
         versions=trained,
-        descendants=tuple(m.version for m in versions if set(trained) & set(_ancestors(m, by_version))),
+        descendants=tuple(m.version for m in versions if set(trained) & (_origins(m, by_version) - {m.version})),
         looks=tuple(look for look in looks if look.snapshot_id == full),
     )
 
@@ -148,7 +148,7 @@ def versions_from(home: Home, task: str, snapshot_ids: Collection[str]) -> tuple
     versions = list_versions(home, task)
     by_version = {m.version: m for m in versions}
     trained = {m.version for m in versions if m.snapshot_id in snapshot_ids}
-    return tuple(m.version for m in versions if trained & {m.version, *_ancestors(m, by_version)})
+    return tuple(m.version for m in versions if trained & _origins(m, by_version))
 
 
 def _resolve(beginning: str, known: set[str], task: str) -> str:
@@ -201,6 +201,13 @@ def _ancestors(manifest: VersionManifest, versions: dict[int, VersionManifest]) 
         found.append(parent)
         parent = versions[parent].parent
     return tuple(found)
+
+
+def _origins(manifest: VersionManifest, versions: dict[int, VersionManifest]) -> set[int]:
+    """The version, all it was trained on from, and the same of both parts of a stage."""
+    stage = manifest.stage
+    parts = [manifest, *([versions[v] for v in (stage.champion, stage.challenger) if v in versions] if stage else [])]
+    return {version for part in parts for version in (part.version, *_ancestors(part, versions))}
 
 
 def _reference(home: Home, task: str, look: LookEntry) -> LookReference:

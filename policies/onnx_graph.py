@@ -10,6 +10,7 @@ from data_contracts.errors import IntegrityError
 from policies.action_probabilities import HeadSettings
 
 FEATURES, SCORES, PROBABILITIES = "features", "scores", "probabilities"
+CHAMPION = "champion/"  # before every name of a graph that bounds another
 OPSET = 17  # of the graphs we write
 HEAD_OPSET = 13  # the head's operators mean the same from here on
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})  # operators that the ONNX standard defines
@@ -67,6 +68,65 @@ def graft_head(model: Any, *, head: HeadSettings, n_actions: int) -> Any:
     return grafted
 
 
+def graft_bounded_head(model: Any, champion: Any, *, bound: float, n_features: int, n_actions: int) -> Any:
+    """A copy of `model` (`features` (batch, n_features) -> `scores`) under a head bounded by the policy `champion`.
+
+    The champion's whole graph goes inside, with its names under `champion/`: the artifact stays one closed file, and
+    its probabilities depend on nothing else. `features` become the model's own, then the champion's. The formula is
+    that of `policies.action_probabilities.bounded_probabilities`. Caveat: a champion that is bounded itself holds its
+    own champion, so that the file grows with every promotion of a bounded policy.
+    """
+    from onnx import ModelProto, TensorProto, compose, helper
+
+    grafted = ModelProto()
+    grafted.CopyFrom(model)
+    graph = grafted.graph
+    other = compose.add_prefix(champion, CHAMPION)
+    width = n_features + champion.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            if name == FEATURES:
+                node.input[i] = "own_features"
+    nodes, constants = _bounded_nodes(bound, n_features=n_features, width=width, n_actions=n_actions)
+    own = list(graph.node)
+    del graph.node[:], graph.input[:]
+    graph.node.extend([*nodes[:2], *other.graph.node, *own, *nodes[2:]])
+    graph.initializer.extend([*other.graph.initializer, *constants])
+    graph.input.append(helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["batch", width]))
+    graph.output.append(helper.make_tensor_value_info(PROBABILITIES, TensorProto.DOUBLE, ["batch", n_actions]))
+    return grafted
+
+
+def _bounded_nodes(bound: float, *, n_features: int, width: int, n_actions: int) -> tuple[list[Any], list[Any]]:
+    """First the two nodes that part the features, then the head."""
+    from onnx import TensorProto, helper
+
+    node = helper.make_node
+    nodes = [
+        node("Slice", [FEATURES, "head_0", "head_own", "head_axis"], ["own_features"]),
+        node("Slice", [FEATURES, "head_own", "head_width", "head_axis"], [f"{CHAMPION}{FEATURES}"]),
+        node("Cast", [SCORES], ["head_scores"], to=TensorProto.DOUBLE),
+        node("TopK", ["head_scores", "head_actions"], ["head_sorted", "head_order"], axis=1, largest=1, sorted=1),
+        node("Div", [f"{CHAMPION}{PROBABILITIES}", "head_bound"], ["head_least"]),
+        node("Mul", [f"{CHAMPION}{PROBABILITIES}", "head_bound"], ["head_most"]),
+        node("Sub", ["head_most", "head_least"], ["head_room"]),
+        node("GatherElements", ["head_room", "head_order"], ["head_wanted"], axis=1),
+        node("ReduceSum", ["head_least", "head_axis"], ["head_taken"], keepdims=1),
+        node("Sub", ["head_one", "head_taken"], ["head_left"]),
+        node("CumSum", ["head_wanted", "head_axis_scalar"], ["head_before"], exclusive=1),
+        node("Sub", ["head_left", "head_before"], ["head_rest"]),
+        node("Max", ["head_rest", "head_zero"], ["head_positive"]),
+        node("Min", ["head_positive", "head_wanted"], ["head_given"]),
+        node("Mul", ["head_least", "head_zero"], ["head_nothing"]),
+        node("ScatterElements", ["head_nothing", "head_order", "head_given"], ["head_extra"], axis=1),
+        node("Add", ["head_least", "head_extra"], [PROBABILITIES]),
+    ]
+    integers = {"head_0": [0], "head_own": [n_features], "head_width": [width], "head_axis": [1]}
+    constants = [constant(value, name, "int64") for name, value in integers.items()]
+    constants += [constant([n_actions], "head_actions", "int64"), constant(1, "head_axis_scalar", "int64")]
+    return nodes, [*constants, constant(bound, "head_bound"), constant(1.0, "head_one"), constant(0.0, "head_zero")]
+
+
 def exploration_nodes(base: str, *, exploration: float, n_actions: int) -> tuple[list[Any], list[Any]]:
     """Nodes and constants that mix the float64 value `base` with the uniform distribution."""
     from onnx import helper
@@ -76,6 +136,11 @@ def exploration_nodes(base: str, *, exploration: float, n_actions: int) -> tuple
         helper.make_node("Add", ["head_mass", "head_floor"], [PROBABILITIES]),
     ]
     return nodes, [constant(1.0 - exploration, "head_kept"), constant(exploration / n_actions, "head_floor")]
+
+
+def opset(model: Any) -> int:
+    """Version of the standard operators that a graph is written in."""
+    return next((int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
 def constant(value: Any, name: str, dtype: str = "float64") -> Any:

@@ -10,14 +10,17 @@ from typing import Literal, TypedDict
 
 from data_contracts.errors import Busy, SluiceError, UsageError
 from data_contracts.home import Home
-from policies.gate.ledger import looks_of
+from policies.gate.arms.arm_looks import arm_looks_of
+from policies.gate.looks.ledger import looks_of
 from policies.history import HistoryEntry, Move, State, append_move, history, read_state, refused, require_reason
 from policies.slot import can_open, close_challenger, open_slot
+from policies.stage import serving_rest
 from policies.versions import (
     Candidate,
     VersionFacts,
     VersionManifest,
     list_versions,
+    load_seeds,
     load_version,
     manifest_sha256,
     read_version,
@@ -40,19 +43,21 @@ __all__ = [
     "history",
     "is_frozen",
     "list_versions",
+    "load_seeds",
     "load_version",
     "move_champion",
     "open_slot",
     "promote",
     "read_version",
     "register_version",
+    "resting_version",
     "resume",
     "rollback",
     "verify_registry",
     "version_folder",
 ]
 
-ChampionMove = Literal["declare", "promote", "rollback"]
+ChampionMove = Literal["declare", "promote", "rollback", "stage", "unstage", "holdback", "confirm"]
 
 
 class Aliases(TypedDict):
@@ -110,6 +115,7 @@ def move_champion(
     evidence: str | None,
     override: bool,
     now: datetime,
+    also_barred: tuple[int, ...] = (),
 ) -> HistoryEntry:
     """Point `champion` at `to` if it still points at `expected`, after the bytes of `to` were verified.
 
@@ -142,6 +148,7 @@ def move_champion(
             evidence=evidence,
             override=override,
             manifest_sha256=sha256,
+            also_barred=also_barred,
         )
 
     return append_move(home, task, decide)
@@ -161,17 +168,25 @@ def promote(
 ) -> HistoryEntry:
     """Make `version` the champion in place of `expected`; an open slot of it closes with the same entry.
 
-    `evidence` names a look in the ledger whose verdict is promote, at this version against `expected`; without one
-    `override` must be True, and the entry says so for ever. Raises UsageError otherwise, Busy when the champion
-    moved meanwhile.
+    `evidence` names a look in the ledger whose verdict is promote, at this version against `expected` (or against the
+    version that a stage `expected` returns to), or a look at the arms of `expected` that proved this version better;
+    without one `override` must be True, and the entry says so for ever. Raises UsageError otherwise, Busy when the
+    champion moved meanwhile.
     """
     if evidence is None and not override:
         raise refused(task, version, "a promote verdict or an override", "neither")
-    if evidence is not None and not any(
-        look.evidence_id == evidence and look.verdict == "promote" and look.champion == expected
-        for look in looks_of(home, task, version)
+    against = resting_version(home, task, expected)
+    if evidence is not None and not (
+        any(
+            look.evidence_id == evidence and look.verdict == "promote" and look.champion == against
+            for look in looks_of(home, task, version)
+        )
+        or any(
+            look.seal == evidence and look.conclusion == "better" and look.challenger == version
+            for look in arm_looks_of(home, task, expected)
+        )
     ):
-        raise refused(task, version, f"a promote verdict against version {expected}", f"evidence {evidence[:12]}")
+        raise refused(task, version, f"a promote verdict against version {against}", f"evidence {evidence[:12]}")
     return move_champion(
         home,
         task,
@@ -186,19 +201,33 @@ def promote(
     )
 
 
-def rollback(home: Home, task: str, *, to: int | None = None, reason: str, actor: str, now: datetime) -> HistoryEntry:
+def rollback(
+    home: Home,
+    task: str,
+    *,
+    to: int | None = None,
+    reason: str,
+    actor: str,
+    now: datetime,
+    evidence: str | None = None,
+) -> HistoryEntry:
     """Back to `to`, an earlier champion (without it: the last one that is not barred).
 
-    The version left is barred for good, and automatic promotion waits for `resume`. Raises UsageError when there is
-    no such champion, Busy when the champion moved meanwhile.
+    The version left is barred for good, and automatic promotion waits for `resume`. From a stage (a canary, a patch, a
+    holdback) it goes to the champion before it, and the challenger inside is barred with it: its slot closes. Raises
+    UsageError when there is no such champion, Busy when the champion moved meanwhile. `evidence`: of a look at the arms
+    of a holdback that decided it.
     """
     state = read_state(home, task)
-    earlier = [v for v in state.champions if v != state.champion and v not in state.barred]
+    left = _served_for(home, task, state.champion)
+    earlier = [v for v in state.champions if v not in state.barred | left and read_version(home, task, v).stage is None]
     if to is None and not earlier:
         raise UsageError(f"no rollback of {task}: expected an earlier champion that is not barred, got none.")
     target = earlier[-1] if to is None else to
     if target not in state.champions:
         raise refused(task, target, "an earlier champion", "one that never served (`sluice promote` judges it)")
+    if read_version(home, task, target).stage is not None:
+        raise refused(task, target, "a champion of its own", "a stage, which ended")
     return move_champion(
         home,
         task,
@@ -207,10 +236,26 @@ def rollback(home: Home, task: str, *, to: int | None = None, reason: str, actor
         action="rollback",
         actor=actor,
         reason=reason,
-        evidence=None,
+        evidence=evidence,
         override=False,
         now=now,
+        also_barred=tuple(sorted(left - {state.champion, target})),
     )
+
+
+def resting_version(home: Home, task: str, version: int) -> int:
+    """The version that a stage returns to without a new verdict; any other version itself. Challengers are compared
+    with it."""
+    stage = read_version(home, task, version).stage
+    return version if stage is None else serving_rest(stage)
+
+
+def _served_for(home: Home, task: str, champion: int | None) -> frozenset[int]:
+    """The champion, and the challenger inside it where it is a stage."""
+    if champion is None:
+        return frozenset()
+    stage = read_version(home, task, champion).stage
+    return frozenset({champion} if stage is None else {champion, stage.challenger})
 
 
 def resume(home: Home, task: str, *, reason: str, actor: str, now: datetime) -> HistoryEntry:

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from data_contracts.errors import UsageError
 from data_contracts.interactions import ADDED
-from policies.export import OnnxPolicy
+from policies.stage import UNIT
+from policies.staged import Policy, StagedPolicy
 
 # Columns that the decision fills, or that only later observation can.
 DECIDED = (
     "occurred_at",
     "action",
     "policy_version",
+    "arm",
     "propensity",
     "action_probabilities",
     "reward",
@@ -29,7 +31,7 @@ DECIDED = (
 
 
 def act(
-    policy: OnnxPolicy,
+    policy: Policy,
     observations: pa.Table,
     *,
     version: int,
@@ -42,14 +44,17 @@ def act(
 
     The action is drawn from the policy's probabilities; `propensity` is the one it was drawn with, bit for bit.
     `interaction_id` is from `ids`, else from a column of that name, else a UUID from `rng`; `unit_id` is from a
-    column of that name, else the interaction's own id. Columns that the decision itself fills are not read.
+    column of that name, else the interaction's own id. A version that draws units into arms logs each row's `arm`, and
+    its propensity is the one given that arm. Columns that the decision itself fills are not read.
     Raises UsageError when `ids` or `actions` do not fit, `now` has no zone, or ids repeat; what
-    `OnnxPolicy.action_probabilities` raises.
+    `action_probabilities` of the policy raises.
     """
     _require(policy, observations, actions=actions, now=now, ids=ids)
-    probabilities = policy.action_probabilities(observations)
-    chosen = draw_actions(probabilities, rng=rng)
     names = _ids(observations, ids, rng)
+    asked = _with_units(observations, names) if isinstance(policy, StagedPolicy) else observations
+    probabilities = policy.action_probabilities(asked)
+    chosen = draw_actions(probabilities, rng=rng)
+    arms = _arms(policy, asked)
     kept = [c for c in observations.column_names if c not in (*DECIDED, *ADDED)]
     rows = observations.select(kept).to_pylist() if kept else [{} for _ in names]
     return [
@@ -62,9 +67,25 @@ def act(
             "propensity": float(shares[action]),
             "action_probabilities": shares.tolist(),
             "policy_version": str(version),
+            **arm,
         }
-        for row, name, action, shares in zip(rows, names, chosen.tolist(), probabilities, strict=True)
+        for row, name, action, shares, arm in zip(rows, names, chosen.tolist(), probabilities, arms, strict=True)
     ]
+
+
+def _with_units(observations: pa.Table, names: list[str]) -> pa.Table:
+    """The observations with the `unit_id` that will be logged: whoever says none is a unit of one decision, so that a
+    stage never stops serving."""
+    given = _column(observations, UNIT)
+    units = pa.array([str(unit or name) for unit, name in zip(given, names, strict=True)], pa.string())
+    kept = observations.drop_columns([UNIT]) if UNIT in observations.column_names else observations
+    return kept.append_column(UNIT, units)
+
+
+def _arms(policy: Policy, observations: pa.Table) -> list[dict[str, str]]:
+    """Column `arm` of each row where units are drawn, else nothing."""
+    names = policy.arms(observations) if isinstance(policy, StagedPolicy) else None
+    return [{}] * observations.num_rows if names is None else [{"arm": name} for name in names]
 
 
 def draw_actions(probabilities: NDArray[np.float64], *, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -77,7 +98,7 @@ def draw_actions(probabilities: NDArray[np.float64], *, rng: np.random.Generator
 
 
 def _require(
-    policy: OnnxPolicy, observations: pa.Table, *, actions: tuple[str, ...], now: datetime, ids: Sequence[str] | None
+    policy: Policy, observations: pa.Table, *, actions: tuple[str, ...], now: datetime, ids: Sequence[str] | None
 ) -> None:
     if len(actions) != policy.n_actions:
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -41,4 +42,11 @@ def read_starting_point(folder: Path) -> StartingPoint:
             f"cannot train on from {folder}: expected the networks of a trained version, got weights "
             f"{sorted(arrays)[:5]}. Name a version that `sluice train` made."
         )
-    return StartingPoint(policy.encoding, FeatureScale(arrays["mean"], arrays["scale"]), weights)
+    scale = FeatureScale(arrays["mean"], arrays["scale"])
+    return StartingPoint(_own(policy.encoding, width=len(scale.mean)), scale, weights)
+
+
+def _own(encoding: Encoding, *, width: int) -> Encoding:
+    """Its first `width` features: those of a champion that bounds the policy come after them."""
+    ends = list(accumulate(Encoding(features=(feature,)).n_features for feature in encoding.features))
+    return Encoding(features=encoding.features[: ends.index(width) + 1])

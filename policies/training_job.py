@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data_contracts.errors import TrainingDiverged
 from data_contracts.storage import build_folder, canonical_json
@@ -22,6 +23,7 @@ from policies.processes import Report
 from policies.replay import Replay, draw, in_order, open_columns, weights_in_order
 from policies.ridge import RidgeLearner
 from policies.starting_point import read_starting_point
+from policies.tabular import TabularLearner
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +48,7 @@ class TrainingJob:
     columns: Path
     target: Path
     initial: Path | None
+    champion: Path | None = None  # artifact that bounds the head, where the task declares a bound
 
     @property
     def label(self) -> str:
@@ -75,8 +78,10 @@ def train_one(job: TrainingJob, report: Report) -> None:
             head=job.head,
             n_actions=job.n_actions,
             folder=folder,
+            champion=job.champion,
         )
-        value, size = validation_estimate(load_policy(folder).probabilities_of(validation.features), validation)
+        both = np.hstack([validation.features, validation.champion_features])
+        value, size = validation_estimate(load_policy(folder).probabilities_of(both), validation)
         result = {
             "algorithm": job.algorithm,
             "seed": job.seed,
@@ -130,7 +135,7 @@ def _marks(n_steps: int, n_points: int) -> set[int]:
 
 def _updates(job: TrainingJob, learner: Learner, replay: Replay) -> Iterator[dict[str, float]]:
     """The losses of every step. Rows count by their weight: in the draw, or in the sums of a closed form."""
-    if isinstance(learner, RidgeLearner):
+    if isinstance(learner, RidgeLearner | TabularLearner):
         passes = in_order(replay, batch_size=PASS_BATCH), weights_in_order(replay, batch_size=PASS_BATCH)
         for batch, weight in zip(*passes, strict=True):
             yield learner.update(batch, weight)
@@ -150,8 +155,16 @@ def _curve_point(
     scaled = (rows.features - job.scale.mean) / job.scale.scale
     with torch.no_grad():
         values = scores(torch.from_numpy(scaled)).numpy()
-    value, size = validation_estimate(action_probabilities(values, head=job.head), rows)
+    served = action_probabilities(values, head=job.head, champion=_champion(job, rows))
+    value, size = validation_estimate(served, rows)
     return CurvePoint(step, losses, value, size)
+
+
+def _champion(job: TrainingJob, rows: ValidationRows) -> NDArray[np.float64] | None:
+    """(m, K) probabilities that bound the head on the validation rows."""
+    from policies.export import load_policy
+
+    return None if job.champion is None else load_policy(job.champion).probabilities_of(rows.champion_features)
 
 
 def _diverged(job: TrainingJob, step: int, rule: str) -> TrainingDiverged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +15,12 @@ from data_contracts.errors import IntegrityError, SluiceError, StoreError, Usage
 from data_contracts.home import Home
 from data_contracts.storage import build_folder, canonical_json, read_json, sha256_bytes, sha256_file
 from policies.action_probabilities import HeadSettings
-from policies.export import ARTIFACT_FILES, OnnxPolicy, load_policy
+from policies.export import ARTIFACT_FILES, ENCODING, POLICY, OnnxPolicy, load_policy, load_seed
+from policies.stage import Stage
+from policies.staged import STAGE, STAGED_FILES, Policy, StagedPolicy, load_staged
 
 MANIFEST = "manifest.json"
+SEED_FILE = re.compile(r"seeds/(\d+)\.onnx")  # the graph of another seed, with the encoding of the deployed one
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")  # names of version folders; others are unfinished work
 
 
@@ -38,7 +42,7 @@ class VersionFacts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    origin: Literal["declared", "trained"]
+    origin: Literal["declared", "trained", "staged"]
     description: str  # one phrase for people
     actions: tuple[str, ...] = Field(min_length=1)
     head: HeadSettings
@@ -50,16 +54,20 @@ class VersionFacts(BaseModel):
     snapshot_id: str | None = None
     trained_until: AwareDatetime | None = None  # no row of a later look may begin before
     parent: int | None = None  # the version it was trained on from
+    bounded_against: int | None = None  # the version that is inside its head, where that is bounded
     weights_sha256: str | None = None
     settings: dict[str, Any] = {}
     settings_sha256: str | None = None
     candidates: tuple[Candidate, ...] = ()
+    stage: Stage | None = None  # of a staged version: which two versions it serves, and how it divides them
 
     @model_validator(mode="after")
     def _origin_fits(self) -> VersionFacts:
         known = [v is not None for v in (self.algorithm, self.seed, self.snapshot_id, self.trained_until)]
-        if any(known) if self.origin == "declared" else not all(known):
+        if not all(known) if self.origin == "trained" else any(known):
             raise ValueError("algorithm, seed, snapshot_id and trained_until belong to trained versions, all of them")
+        if (self.stage is not None) != (self.origin == "staged"):
+            raise ValueError("stage belongs to staged versions")
         return self
 
 
@@ -73,14 +81,24 @@ class VersionManifest(VersionFacts):
     registered_at: AwareDatetime
 
 
-def register_version(home: Home, task: str, *, artifact: Path, facts: VersionFacts, key: str, now: datetime) -> int:
+def register_version(
+    home: Home,
+    task: str,
+    *,
+    artifact: Path,
+    facts: VersionFacts,
+    key: str,
+    now: datetime,
+    seeds: Mapping[int, Path] | None = None,
+) -> int:
     """Copy the artifact in folder `artifact` into the registry under the next free number; returns the number.
 
+    `seeds` are folders of the same training with other seeds: their graphs are kept beside, as evidence for the gate.
     A `key` that is registered already returns its version and changes nothing (a rerun after a crash). Concurrent
     registrations get different numbers. Raises UsageError when `parent` is unknown, and what `load_policy` raises
-    when the artifact cannot be served.
+    when the artifact cannot be served, or a staged one does not consist of the versions that it names.
     """
-    policy = load_policy(artifact)
+    policy = _load_artifact(artifact)
     if policy.n_actions != len(facts.actions):
         raise UsageError(
             f"policy of {task} does not fit its actions: expected {len(facts.actions)} probabilities a row, got "
@@ -88,12 +106,16 @@ def register_version(home: Home, task: str, *, artifact: Path, facts: VersionFac
         )
     if facts.parent is not None:
         read_version(home, task, facts.parent)
+    if isinstance(policy, StagedPolicy) or facts.stage is not None:
+        _require_parts(home, task, policy, facts)
+    names = STAGED_FILES if facts.stage is not None else ARTIFACT_FILES
+    files = {name: artifact / name for name in names} | _seed_files(task, artifact, seeds or {})
     while True:
         known = _numbers(home, task)
         for version in reversed(known):
             if read_version(home, task, version).key == key:
                 return version
-        _claim(home, task, max(known, default=0) + 1, artifact, policy.artifact_sha256, facts, key, now)
+        _claim(home, task, max(known, default=0) + 1, files, policy.artifact_sha256, facts, key, now)
 
 
 def read_version(home: Home, task: str, version: int) -> VersionManifest:
@@ -123,17 +145,31 @@ def list_versions(home: Home, task: str) -> list[VersionManifest]:
     return [read_version(home, task, version) for version in _numbers(home, task)]
 
 
-def load_version(home: Home, task: str, version: int) -> OnnxPolicy:
+def load_version(home: Home, task: str, version: int) -> Policy:
     """The policy of a version, after its bytes were checked; raises IntegrityError naming the file that changed."""
     manifest, folder = read_version(home, task, version), version_folder(home, task, version)
-    if manifest.files.keys() != set(ARTIFACT_FILES):
+    names = _files_of(manifest)
+    if {name for name in manifest.files if not SEED_FILE.fullmatch(name)} != set(names):
         raise _damaged(folder / MANIFEST, f"files {', '.join(sorted(manifest.files))}")
-    for name in ARTIFACT_FILES:
+    for name in names:
         _check_file(folder / name, manifest.files[name])
-    policy = load_policy(folder, expected_sha256=manifest.artifact_sha256)
+    policy = _load_artifact(folder, expected_sha256=manifest.artifact_sha256)
+    if (policy.stage if isinstance(policy, StagedPolicy) else None) != manifest.stage:
+        raise _damaged(folder / MANIFEST, "another stage than in its artifact")
     if policy.n_actions != len(manifest.actions):
         raise _damaged(folder / MANIFEST, f"{len(manifest.actions)} actions for {policy.n_actions} probabilities")
     return policy
+
+
+def load_seeds(home: Home, task: str, version: int) -> dict[int, OnnxPolicy]:
+    """The policies of a version's other seeds, by seed, after their bytes were checked; none of older releases."""
+    manifest, folder = read_version(home, task, version), version_folder(home, task, version)
+    found: dict[int, OnnxPolicy] = {}
+    for name, sha256 in manifest.files.items():
+        if match := SEED_FILE.fullmatch(name):
+            _check_file(folder / name, sha256)
+            found[int(match[1])] = load_seed(folder / name, encoding=folder / ENCODING)
+    return dict(sorted(found.items()))
 
 
 def version_folder(home: Home, task: str, version: int) -> Path:
@@ -155,9 +191,12 @@ def verify_versions(home: Home, task: str) -> list[str]:
     for number in numbers:
         try:
             load_version(home, task, number)
-            parent = read_version(home, task, number).parent
-            if parent is not None:
-                read_version(home, task, parent)
+            load_seeds(home, task, number)
+            manifest = read_version(home, task, number)
+            if manifest.parent is not None:
+                read_version(home, task, manifest.parent)
+            if manifest.stage is not None:
+                _require_same_parts(home, task, manifest.stage)
         except SluiceError as error:
             problems.append(str(error))
     return problems
@@ -168,22 +207,75 @@ def _numbers(home: Home, task: str) -> list[int]:
 
 
 def _claim(
-    home: Home, task: str, version: int, artifact: Path, sha256: str, facts: VersionFacts, key: str, now: datetime
+    home: Home,
+    task: str,
+    version: int,
+    files: Mapping[str, Path],
+    sha256: str,
+    facts: VersionFacts,
+    key: str,
+    now: datetime,
 ) -> None:
     """Try to take the number `version`; when another writer was first, its folder stays and the caller goes on."""
     with build_folder(version_folder(home, task, version)) as folder:
-        for name in ARTIFACT_FILES:
-            shutil.copyfile(artifact / name, folder / name)
-        load_policy(folder, expected_sha256=sha256)
+        for name, source in files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, folder / name)
+        _load_artifact(folder, expected_sha256=sha256)
         manifest = VersionManifest(
             **facts.model_dump(),
             version=version,
             key=key,
             artifact_sha256=sha256,
-            files={name: sha256_file(folder / name) for name in ARTIFACT_FILES},
+            files={name: sha256_file(folder / name) for name in files},
             registered_at=now,
         )
         (folder / MANIFEST).write_bytes(_sealed(manifest.model_dump(mode="json")))
+
+
+def _seed_files(task: str, artifact: Path, seeds: Mapping[int, Path]) -> dict[str, Path]:
+    """File name in the version -> graph of the seed; raises UsageError when a seed has another encoding."""
+    if not seeds:
+        return {}
+    encoding = (artifact / ENCODING).read_bytes()
+    for seed, folder in seeds.items():
+        if (folder / ENCODING).read_bytes() != encoding:
+            raise UsageError(
+                f"seed {seed} of {task} does not belong to the version: expected the encoding of the deployed one, got "
+                "another one. Train all seeds on one snapshot."
+            )
+        load_policy(folder)
+    return {f"seeds/{seed}.onnx": seeds[seed] / POLICY for seed in sorted(seeds)}
+
+
+def _load_artifact(folder: Path, *, expected_sha256: str | None = None) -> Policy:
+    """A staged artifact by its stage.json, else one policy."""
+    if (folder / STAGE).is_file():
+        return load_staged(folder, expected_sha256=expected_sha256)
+    return load_policy(folder, expected_sha256=expected_sha256)
+
+
+def _files_of(manifest: VersionManifest) -> tuple[str, ...]:
+    return STAGED_FILES if manifest.stage is not None else ARTIFACT_FILES
+
+
+def _require_parts(home: Home, task: str, policy: Policy, facts: VersionFacts) -> None:
+    """The stage of a new version is that of its artifact, and its parts are versions of this registry."""
+    if not isinstance(policy, StagedPolicy) or policy.stage != facts.stage:
+        raise UsageError(
+            f"stage of {task} does not fit its artifact: expected the one in {STAGE}, got another. Stage it again."
+        )
+    _require_same_parts(home, task, policy.stage)
+
+
+def _require_same_parts(home: Home, task: str, stage: Stage) -> None:
+    for version, sha256 in ((stage.champion, stage.champion_sha256), (stage.challenger, stage.challenger_sha256)):
+        found = read_version(home, task, version).artifact_sha256
+        if found != sha256:
+            raise IntegrityError(
+                f"other parts in a stage of {task}: expected version {version} to be {sha256[:12]}, got {found[:12]}. "
+                "Restore the registry from a backup."
+            )
 
 
 def _sealed(content: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from data_contracts.home import Home
 from policies.action_probabilities import HeadSettings
 from policies.declared import build_declared
 from policies.gate.evidence import store_evidence
-from policies.gate.ledger import LookEntry, record_look
+from policies.gate.looks.ledger import LookEntry, record_look
 from policies.gate.records import GateDecision, GateRows, Verdict
 from policies.registry import VersionFacts, declare_champion, register_version
 

@@ -38,7 +38,7 @@ def test_days_by_hand() -> None:
     variance = (2000 * 0.8 + 0.8**2) / 10_001
     assert found.reward.variance == pytest.approx(variance)
     inverse = 1 / (0.9 + 0.1 / 3) + 3 / 0.1
-    rows = math.ceil(2 * math.log(6000) * 0.3 * variance * inverse / 0.01**2)
+    rows = math.ceil(2 * math.log(6 * 5000) * 0.3 * variance * inverse / 0.01**2)
     option = next(option for option in found.days if option.rate == 0.1)
     assert option.rows == rows
     assert option.days == pytest.approx(rows / 2500)

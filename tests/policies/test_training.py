@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ import pytest
 from data_contracts.contract import Column
 from data_contracts.errors import DegenerateData, IntegrityError, SluiceError, TrainingDiverged, UsageError
 from data_contracts.splits import GATE, TRAIN, VALIDATION
+from data_contracts.storage import canonical_json
 from policies.action_probabilities import HeadSettings
 from policies.algorithms import AlgorithmSettings, TrainingSettings
-from policies.export import load_policy
+from policies.export import artifact_sha256, load_policy
 from policies.learning_curves import LossMeans, ValidationRows, validation_estimate
 from policies.logged_interactions import LoggedInteractions
 from policies.starting_point import read_starting_point
 from policies.training import TrainedPolicy, choose_challenger, train_challengers
+from policies.training_job import TrainingJob
 
 N, K = 8000, 10
 EXPLORATION = 0.1
@@ -260,6 +263,54 @@ def test_a_refork_needs_the_same_columns_and_a_trained_version(
         train_challengers(log, columns=columns()[:-1], settings=SETTINGS, folder=tmp_path, initial=trained[0].folder)
 
 
+def test_three_seeds_choose_the_algorithm_and_only_it_is_trained_with_all(
+    log: LoggedInteractions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bcq wins by its first three seeds (.6 against .5); its other two make the middle one of five the fourth."""
+    values = {
+        "cql": (0.5, 0.5, 0.9, 0.1, 0.1),
+        "bcq": (0.6, 0.7, 0.6, 0.65, 0.8),
+        "bc": (0.1, 0.1, 0.1),
+        "linear": (0.95,),
+    }
+    done: list[list[tuple[str, int]]] = []
+
+    def train_without_processes(jobs: Sequence[TrainingJob], *_: object, **__: object) -> None:
+        assert all((job.columns / "replay").is_dir() for job in jobs)
+        done.append(sorted((job.algorithm, job.seed) for job in jobs))
+        for job in jobs:
+            job.target.mkdir()
+            for name in ("policy.onnx", "encoding.json"):
+                (job.target / name).write_bytes(job.label.encode())
+            known = policy(job.algorithm, job.seed, values[job.algorithm][job.seed])
+            facts = dataclasses.asdict(known) | {"artifact_sha256": artifact_sha256(job.target)}
+            del facts["folder"]
+            (job.target / "result.json").write_bytes(canonical_json(facts))
+
+    monkeypatch.setattr("policies.training.run_jobs", train_without_processes)
+    settings = TrainingSettings(algorithms=SETTINGS.algorithms, head=SETTINGS.head)
+    trained = train_challengers(log, columns=columns(), settings=settings, folder=tmp_path)
+    first = [(name, seed) for name in ("bc", "bcq", "cql") for seed in (0, 1, 2)]
+    assert done == [[*first, ("linear", 0)], [("bcq", 3), ("bcq", 4)]]
+    assert len(trained) == 12
+    chosen = choose_challenger(trained, candidates=("cql", "bcq"))
+    assert (chosen.algorithm, chosen.seed) == ("bcq", 3)
+    assert {p.name for p in tmp_path.iterdir()} == {t.folder.name for t in trained}  # and no rows
+    assert train_challengers(log, columns=columns(), settings=settings, folder=tmp_path) == trained
+    assert len(done) == 2, "nothing is trained twice"
+
+    shutil.rmtree(tmp_path / "bcq-4")
+    train_challengers(log, columns=columns(), settings=settings, folder=tmp_path)
+    assert done[2:] == [[("bcq", 4)]]
+
+    alone = {name: own for name, own in SETTINGS.algorithms.items() if name != "bcq"}
+    train_challengers(
+        log, columns=columns(), settings=settings.model_copy(update={"algorithms": alone}), folder=tmp_path / "alone"
+    )
+    assert done[3] == [*((n, s) for n in ("bc", "cql") for s in ((0, 1, 2) if n == "bc" else range(5))), ("linear", 0)]
+    assert len(done) == 4, "with one algorithm to deploy there is nothing to choose"
+
+
 def policy(algorithm: str, seed: int, value: float | None) -> TrainedPolicy:
     return TrainedPolicy(algorithm, seed, Path(), "", "", 1, 1, 0, (), value, None, 0.0)  # type: ignore[arg-type]
 
@@ -271,6 +322,16 @@ def policy(algorithm: str, seed: int, value: float | None) -> TrainedPolicy:
         (
             [("cql", 0, 0.9), ("cql", 1, 0.5), ("cql", 2, 0.1), ("bcq", 0, 0.7), ("bcq", 1, 0.6), ("bcq", 2, 0.2)],
             ("bcq", 1),
+        ),
+        # cql has all five seeds; what its later ones found does not help it against bcq, whose median is .6
+        (
+            [*(("cql", s, v) for s, v in enumerate([0.5, 0.5, 0.9, 0.9, 0.9])), *(("bcq", s, 0.6) for s in range(3))],
+            ("bcq", 1),
+        ),
+        # nor hurt it once it is chosen: the median of its five is deployed
+        (
+            [*(("cql", s, v) for s, v in enumerate([0.7, 0.8, 0.9, 0.1, 0.2])), *(("bcq", s, 0.6) for s in range(3))],
+            ("cql", 0),
         ),
         # references never win
         ([("cql", 0, 0.1), ("bc", 0, 0.9), ("linear", 0, 0.95)], ("cql", 0)),
