@@ -16,13 +16,15 @@ from data_contracts.row_rules import broken_rows
 
 
 def read_observations(path: Path, contract: Contract) -> pa.Table:
-    """(n rows) observation columns, and `unit_id` and `interaction_id` where the file has them; others are ignored.
+    """(n rows) observation columns, and segments, `unit_id` and `interaction_id` where the file has them; others are
+    ignored.
 
     Raises InputError that names the file, up to five lines and what was expected there: a decision on a
     row that breaks its contract would be logged as if it were sound.
     """
     observation = [c.name for c in contract.observation]
     required = {c.name for c in contract.observation if c.required}
+    optional = [*(c.name for c in contract.columns if "segment" in c.roles), "unit_id", "interaction_id"]
     columns = tuple(replace(c, required=c.name in required) for c in columns_of(contract, "interactions"))
     kept = tuple(c for c in columns if c.name in observation)
     tables: list[pa.Table] = []
@@ -31,7 +33,7 @@ def read_observations(path: Path, contract: Contract) -> pa.Table:
         broken = broken_rows(_only(block.table, observation), kept, actions=())
         rejected += block.rejected
         rejected += [Rejected(int(block.line[i]), int(block.offset[i]), b"", why) for i, why in broken.items()]
-        tables.append(_only(block.table, [*observation, "unit_id", "interaction_id"]))
+        tables.append(_only(block.table, list(dict.fromkeys([*observation, *optional]))))
     if rejected:
         first = "; ".join(f"line {r.line}: {r.reason}" for r in sorted(rejected, key=lambda r: r.line)[:5])
         raise InputError(

@@ -13,10 +13,11 @@ from data_contracts.propensities.propensity_sources import PropensitySource
 from flows.context import Context
 from flows.tasks import BehaviorPolicy, resolve
 from flows.versions import policy_of
-from policies.complete_rows import probabilities_of_complete_rows
-from policies.export import OnnxPolicy
+from policies.gate.records import SOURCES
 from policies.logged_interactions import LoggedInteractions
 from policies.registry import list_versions
+from policies.stage import UNIT
+from policies.staged import Policy, complete_probabilities
 
 
 def behavior_policies(context: Context) -> dict[str, BehaviorPolicy]:
@@ -31,8 +32,12 @@ def known_versions(context: Context) -> frozenset[str]:
 
 
 def evaluable_versions(context: Context) -> frozenset[str]:
-    """The versions whose full distribution is logged or can be re-evaluated."""
-    return frozenset(name for name, policy in behavior_policies(context).items() if policy.logged != "propensity")
+    """The versions whose rows can gate: the full distribution is logged, can be re-evaluated, or is bounded below."""
+    return frozenset(
+        name
+        for name, policy in behavior_policies(context).items()
+        if policy.logged != "propensity" or policy.minimum is not None
+    )
 
 
 def propensity_sources(context: Context) -> dict[str, PropensitySource]:
@@ -42,17 +47,35 @@ def propensity_sources(context: Context) -> dict[str, PropensitySource]:
 
 
 def behavior_distribution(context: Context, rows: LoggedInteractions) -> NDArray[np.float64]:
-    """(n, K) probabilities of each row's behavior policy; a row of NaN where they are not known."""
+    """(n, K) probabilities of each row's behavior policy; a row of NaN where they are not known.
+
+    Where a version logs the propensity of the logged action alone and declares the least that any action has, that
+    least stands for all others: the row then sums to less than 1, and every bound that rests on it is conservative.
+    Of a version that draws units, those given the row's arm; of one patched by a segment, those of the segment.
+    """
     result = np.full((rows.n, rows.n_actions), np.nan)
+    observed = rows.observations.append_column(UNIT, pa.array(rows.unit_id, pa.string()))
     sources = propensity_sources(context)
-    logged = {name for name, policy in behavior_policies(context).items() if policy.logged == "distribution"}
+    policies = behavior_policies(context)
+    logged = {name for name, policy in policies.items() if policy.logged == "distribution"}
     for name in np.unique(rows.policy_version):
         mask = rows.policy_version == name
         if str(name) in sources:
-            result[mask] = sources[str(name)].distribution(rows.observations.filter(pa.array(mask)))
+            result[mask] = sources[str(name)].distribution(observed.filter(pa.array(mask)))
         elif str(name) in logged and rows.action_probabilities is not None:
             result[mask] = rows.action_probabilities[mask]
+        elif (least := policies[str(name)].minimum) is not None:
+            result[mask] = least
+            result[mask, rows.action[mask]] = rows.propensity[mask]
     return result
+
+
+def behavior_sources(context: Context, rows: LoggedInteractions) -> NDArray[np.uint8]:
+    """(n,) index in SOURCES: what each row's behavior distribution comes from."""
+    policies = behavior_policies(context)
+    names, code = np.unique(rows.policy_version, return_inverse=True)
+    kinds = [policies[str(name)].logged if str(name) in policies else "propensity" for name in names]
+    return np.array([SOURCES.index(kind or "version") for kind in kinds], np.uint8)[code]
 
 
 def _source(context: Context, policy: BehaviorPolicy) -> PropensitySource | None:
@@ -78,7 +101,7 @@ def _design_source(context: Context, design: str) -> PropensitySource:
 
 def _version_source(context: Context, version: int) -> PropensitySource:
     @cache
-    def load() -> OnnxPolicy:
+    def load() -> Policy:
         return policy_of(context, version)
 
-    return PropensitySource(f"version {version}", lambda rows: probabilities_of_complete_rows(load(), rows))
+    return PropensitySource(f"version {version}", lambda rows: complete_probabilities(load(), rows))

@@ -16,33 +16,36 @@ from data_contracts.drift.records import DriftResult
 from data_contracts.errors import SluiceError
 from data_contracts.row_source import StoredRows
 from data_contracts.sampling import sampling_weights
+from flows.challenger import slot_alpha
 from flows.champion import known_tasks
 from flows.context import Context
 from flows.evaluation import load_pair
-from flows.look import gate_settings
 from flows.snapshot import load_rows
 from flows.tasks import load_task
 from policies.encoding import Encoding, encode
 from policies.gate.evidence import load_evidence
-from policies.gate.ledger import LookEntry, all_looks, looks_of
+from policies.gate.looks.ledger import LookEntry, all_looks, looks_of, record_use
 from policies.gate.records import Plan, concatenate
-from policies.gate.relevance import evaluated_differences, weigh_relevance
+from policies.gate.soundness.relevance import evaluated_differences, weigh_relevance
 from policies.registry import history
 
 MOST_ROWS = 50_000  # of either side that are weighed; the newest ones
 
 
-def weigh_drift(context: Context, drift: DriftResult, rows: StoredRows, newest_batch: str | None) -> DriftResult:
+def weigh_drift(
+    context: Context, drift: DriftResult, rows: StoredRows, newest_batch: str | None, *, now: datetime
+) -> DriftResult:
     """A drift that blocks only if it matters: would the last look's verdict stand on the new covariates?
 
-    What cannot be told blocks. Without any look there is no verdict that could change.
+    What cannot be told blocks. Without any look there is no verdict that could change. The gate rows that are weighed
+    are entered in the ledger.
     """
     looks = all_looks(context.home, context.name)
     if not looks:
         note = "no look has been taken yet, so there is no verdict that could change"
         return with_relevance(drift, verdict_changes=False, note=note)
     try:
-        changed, note = _relevance(context, looks[-1], rows, newest_batch)
+        changed, note = _relevance(context, looks[-1], rows, newest_batch, now=now)
     except SluiceError as error:
         changed, note = True, f"cannot be weighed: {error}"
     return with_relevance(drift, verdict_changes=changed, note=note)
@@ -63,7 +66,9 @@ def name_causes(context: Context, drift: DriftResult, rows: StoredRows) -> tuple
     return tuple(cause.text for cause in causes)
 
 
-def _relevance(context: Context, look: LookEntry, rows: StoredRows, newest_batch: str | None) -> tuple[bool, str]:
+def _relevance(
+    context: Context, look: LookEntry, rows: StoredRows, newest_batch: str | None, *, now: datetime
+) -> tuple[bool, str]:
     entries = looks_of(context.home, context.name, look.challenger)
     evidence = [load_evidence(context.home, context.name, entry.evidence_id) for entry in entries]
     read = concatenate([e.rows for e in evidence])
@@ -71,9 +76,19 @@ def _relevance(context: Context, look: LookEntry, rows: StoredRows, newest_batch
     _, logged, _ = load_rows(context, str(evidence[-1].facts["snapshot_id"]))
     place = _places(logged.interaction_id, read.interaction_id)
     known = np.flatnonzero(place >= 0)[-MOST_ROWS:]
-    settings = gate_settings(context, look.challenger)
+    record_use(
+        context.home,
+        context.name,
+        purpose="relevance",
+        challenger=look.challenger,
+        decision=f"drift of batch {newest_batch}",
+        interaction_id=read.interaction_id[known],
+        actor=context.actor,
+        now=now,
+    )
+    threshold = 1 / slot_alpha(context, look.challenger, now=look.at).anytime
     plan = Plan(**evidence[-1].decision.evidence["plan"])
-    difference = evaluated_differences(read, plan=plan, threshold=settings.threshold)
+    difference = evaluated_differences(read, plan=plan, threshold=threshold)
     encoding, new = pair.challenger_policy.encoding, _observations(context, rows, newest_batch)
     relevance = weigh_relevance(
         old=_features(pair.challenger_policy.read(logged.select(place[known]).observations), encoding),
@@ -81,7 +96,7 @@ def _relevance(context: Context, look: LookEntry, rows: StoredRows, newest_batch
         difference=difference[known],
         unit_id=read.unit_id[known],
         verdict=look.verdict,
-        threshold=settings.threshold,
+        threshold=threshold,
         row_weight=read.weight[known],
         new_row_weight=sampling_weights(new),
     )

@@ -14,14 +14,16 @@ from data_contracts.units.influence_settings import InfluenceSettings
 from flows.action_features import action_features
 from flows.behavior import behavior_distribution, evaluable_versions
 from flows.context import Context
+from flows.peeking import refuse_peek
 from flows.snapshot import load_rows
-from flows.versions import policy_of
+from flows.versions import single_policy_of
 from policies.encoding import encode
 from policies.export import OnnxPolicy
 from policies.logged_interactions import LoggedInteractions
 from policies.ope import Estimate, estimate_all
-from policies.registry import VersionManifest, read_version
+from policies.registry import VersionManifest, read_version, resting_version
 from policies.reward_model import RewardModel, fit_reward_model
+from policies.tree_reward_model import fit_tree_reward_model
 from policies.unit_limits import limit_units
 
 
@@ -40,16 +42,36 @@ class Pair:
         """(n, K) predicted rewards."""
         return self.reward_model.predict(_features(self.challenger_policy, rows))
 
+    def predict_otherwise(self, rows: LoggedInteractions) -> NDArray[np.float64]:
+        """(n, K) predicted rewards by a model of another class, fitted on the same training rows."""
+        train = limit_units(
+            self.trained_on.select(self.trained_on.split == TRAIN), settings=influence_settings(self.challenger)
+        ).rows
+        other = fit_tree_reward_model(
+            _features(self.challenger_policy, train),
+            train.action,
+            train.reward,
+            n_actions=rows.n_actions,
+            weight=train.weight,
+            reward_minimum=float(self.reward_model.bounds[0]),
+            reward_maximum=float(self.reward_model.bounds[1]),
+        )
+        return other.predict(_features(self.challenger_policy, rows))
+
 
 def load_pair(context: Context, *, version: int, against: int) -> Pair:
-    """Load both policies and fit the reward model on the TRAIN rows of the challenger's snapshot."""
+    """Load both policies and fit the reward model on the TRAIN rows of the challenger's snapshot.
+
+    `against` a stage: against the version that it returns to without a verdict.
+    """
+    against = resting_version(context.home, context.name, against)
     challenger = read_version(context.home, context.name, version)
     if challenger.snapshot_id is None:
         raise UsageError(
             f"version {version} of {context.name} cannot be evaluated: expected a trained version, got a declared "
             "one, which has no validation rows. Name a trained version; `sluice policies` lists them."
         )
-    policy = policy_of(context, version)
+    policy = single_policy_of(context, version)
     _, rows, _ = load_rows(context, challenger.snapshot_id)
     train = limit_units(rows.select(rows.split == TRAIN), settings=influence_settings(challenger)).rows
     low, high = reward_bounds(context.contract, context.task.reward)
@@ -67,7 +89,7 @@ def load_pair(context: Context, *, version: int, against: int) -> Pair:
         challenger=challenger,
         champion=against,
         challenger_policy=policy,
-        champion_policy=policy_of(context, against),
+        champion_policy=single_policy_of(context, against),
         reward_model=model,
         trained_on=rows.select((rows.split == TRAIN) | (rows.split == VALIDATION)),
     )
@@ -92,8 +114,12 @@ def validation_rows(context: Context, pair: Pair) -> LoggedInteractions:
 
 
 def estimate_on_validation(context: Context, pair: Pair) -> tuple[Estimate, ...]:
-    """Estimates of champion, challenger and difference; gate rows are not touched."""
+    """Estimates of champion, challenger and difference; gate rows are not touched.
+
+    Raises UsageError when the rows are gate rows of the other side: of a challenger that is open (refuse_peek).
+    """
     rows = validation_rows(context, pair)
+    refuse_peek(context, versions=(pair.challenger.version, pair.champion), rows=rows)
     return estimate_all(
         action=rows.action,
         reward=rows.reward,

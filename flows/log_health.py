@@ -25,9 +25,9 @@ from flows.behavior import propensity_sources
 from flows.context import Context
 from flows.serving_skew import empty_live_versions, empty_sample, judge_sample
 from flows.versions import policy_of
-from policies.complete_rows import probabilities_of_complete_rows
 from policies.history import read_state
 from policies.registry import list_versions
+from policies.staged import complete_probabilities
 
 CHUNK_ROWS: Final = 200_000
 N_OBSERVED: Final = 20_000  # rows on which the champion is asked whether it explores
@@ -36,6 +36,7 @@ COLUMNS: Final = (
     *feedback_tally.COLUMNS,
     *propensity_tally.OPTIONAL,
     "arm",
+    "unit_id",  # versions drawn by unit are evaluated by it
 )
 
 
@@ -59,7 +60,7 @@ def log_health(context: Context, rows: Rows, *, as_of: datetime) -> tuple[Sectio
     segments = tuple(c.name for c in context.contract.columns if "segment" in c.roles)
     observation = tuple(c.name for c in context.contract.observation)
     wanted = dict.fromkeys((*COLUMNS, *segments, *observation))
-    missing = {*wanted} - {*rows.schema.names} - {*propensity_tally.OPTIONAL, "arm"}
+    missing = {*wanted} - {*rows.schema.names} - {*propensity_tally.OPTIONAL, "arm", "unit_id"}
     if missing:
         names = ", ".join(sorted(missing))
         return (Section("propensities", TITLE, (), (), (f"Not judged: the rows have no column {names}.",)),)
@@ -120,9 +121,11 @@ def _feedback(context: Context, counted: _Counted) -> Section:
 
 def _lineage(context: Context, champions: tuple[int, ...]) -> frozenset[str]:
     """Every champion so far and what it was trained on from, under all names that the log may use."""
-    parents = {m.version: m.parent for m in list_versions(context.home, context.name)}
+    versions = list_versions(context.home, context.name)
+    parents = {m.version: m.parent for m in versions}
+    parts = [m.stage.challenger for m in versions if m.stage is not None and m.version in champions]
     line: set[int] = set()
-    for version in champions:
+    for version in (*champions, *parts):
         ancestor: int | None = version
         while ancestor is not None and ancestor not in line:
             line.add(ancestor)
@@ -136,5 +139,5 @@ def _certainty(context: Context, champion: int | None, observed: pa.Table | None
     if champion is None or observed is None or not observed.num_rows:
         return None
     policy = policy_of(context, champion)
-    likeliest = probabilities_of_complete_rows(policy, observed).max(axis=1)
+    likeliest = complete_probabilities(policy, observed).max(axis=1)
     return Certainty(n=int(np.isfinite(likeliest).sum()), n_certain=int((likeliest >= CERTAIN).sum()))

@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from data_contracts.errors import Busy, ContractViolation
+from data_contracts.errors import BudgetSpent, Busy, ContractViolation
+from flows.after_promotion import AfterPromotion, after_promotion_step
+from flows.challenger import gate_settings, open_challenger
 from flows.champion import ensure_champion
 from flows.context import Context
 from flows.first_day import FirstDayFound, report_first_day
 from flows.ingest import Progress, ingest_source
-from flows.look import gate_settings, look_of_run, open_challenger, take_look, unread_rows
-from flows.monitor import report_failure, report_run
+from flows.look import Unread, look_of_run, take_look, unread_rows
+from flows.monitor import report_after_promotion, report_failure, report_run
 from flows.promote import act_on_verdict, withdraw_if_orphaned
 from flows.records import (
     Alerted,
@@ -32,13 +35,17 @@ from flows.records import (
     Trained,
     Triggered,
     Validated,
+    Waits,
 )
 from flows.reporting import write_run_report
 from flows.runs import CallStep, Run, begin_run, call_directly
 from flows.snapshot import reference, take_snapshot
-from flows.training import open_if_free, train
+from flows.stages import resting_champion
+from flows.training import open_if_free, require_free_slot, train
 from flows.triggers import Origin, decide_trigger
 from flows.validation import validate
+from policies.gate.looks.ledger import looks_of
+from policies.gate.looks.schedule import NextLook
 from policies.gate.records import Verdict
 
 
@@ -56,6 +63,7 @@ class RetrainResult:
     reported: Reported
     alerted: Alerted
     first_day: FirstDayFound | None = None  # of a task that only reports
+    waits: Waits | None = None  # an open challenger whose look was not due
 
     @property
     def verdict(self) -> Verdict | None:
@@ -66,7 +74,9 @@ class RetrainResult:
     def reasons(self) -> list[str]:
         if self.looked is not None:
             return self.looked.reasons
-        return self.first_day.reasons if self.first_day else [self.trigger.why_not or self.trigger.detail]
+        if self.first_day is not None:
+            return self.first_day.reasons
+        return [self.waits.sentence if self.waits else self.trigger.why_not or self.trigger.detail]
 
 
 def utc_now() -> datetime:
@@ -126,10 +136,14 @@ def _steps(
     if context.task.report_only:
         return _report_only(context, run, as_of=as_of)
     snapshot = run.step("snapshot", Snapshotted, lambda: reference(take_snapshot(context, as_of=as_of, now=now)))
+    after = partial(after_promotion_step, context, snapshot_id=snapshot.snapshot_id, now=now)
+    run.step("arms", AfterPromotion, after)
     _continue_slot(context, run, snapshot.snapshot_id)
     trigger = run.step("trigger", Triggered, lambda: _trigger(context, snapshot.snapshot_id, origin=origin, now=now))
     if trigger.train:
         _new_challenger(context, run, snapshot.snapshot_id, progress)
+    standing = run.step("standing", AfterPromotion, after)
+    report_after_promotion(context, standing, now=utc_now(), run_id=run.record.run_id)
     reported = run.step("report", Reported, lambda: write_run_report(context, run))
     alerted = run.step("alerts", Alerted, lambda: report_run(context, run, now=utc_now()))
     return RetrainResult(
@@ -142,6 +156,7 @@ def _steps(
         moved=run.result("promote", Moved) or run.result("promote_open", Moved),
         reported=reported,
         alerted=alerted,
+        waits=run.result("waits", Waits),
     )
 
 
@@ -174,10 +189,10 @@ def _continue_slot(context: Context, run: Run, snapshot_id: str) -> None:
     if slot.challenger is None:
         return
     version = slot.challenger
-    if not look_of_run(context, version, run.record.run_id):
-        n_unread = unread_rows(context, version=version, snapshot_id=snapshot_id).rows.n
-        if n_unread < gate_settings(context, version).min_rows_per_look:
-            return
+    due = unread_rows(context, version=version, snapshot_id=snapshot_id).next
+    if not due.ready and not look_of_run(context, version, run.record.run_id):
+        run.step("waits", Waits, lambda: _waits(context, version, due))
+        return
     looked = run.step(
         "look_open",
         Looked,
@@ -191,12 +206,28 @@ def _new_challenger(context: Context, run: Run, snapshot_id: str, progress: Prog
     now = run.record.moment
     trained = run.step("train", Trained, lambda: train(context, snapshot_id, now=now, progress=progress))
     run.step("open", Slot, lambda: _open(context, trained.version, now=now))
+    unread = unread_rows(context, version=trained.version, snapshot_id=snapshot_id)
+    if not _first_look_is_due(context, run, trained.version, unread):
+        run.step("waits", Waits, lambda: _waits(context, trained.version, unread.next))
+        return
     looked = run.step(
         "look",
         Looked,
         lambda: take_look(context, version=trained.version, snapshot_id=snapshot_id, now=now, run_id=run.record.run_id),
     )
     run.step("promote", Moved, lambda: act_on_verdict(context, looked, may_promote=True, now=now))
+
+
+def _waits(context: Context, version: int, due: NextLook) -> Waits:
+    taken = len(looks_of(context.home, context.name, version))
+    n_looks = gate_settings(context, version).looks
+    return Waits(version=version, look=taken + 1, n_looks=n_looks, why=due.why_not or "", ready_at=due.ready_at)
+
+
+def _first_look_is_due(context: Context, run: Run, version: int, unread: Unread) -> bool:
+    """A first look waits for a whole period; without any row that it could wait for it says why, by a refusal."""
+    waits = gate_settings(context, version).close_on_days is not None and unread.n_waiting > 0
+    return unread.next.ready or not waits or look_of_run(context, version, run.record.run_id) is not None
 
 
 def _validate(context: Context, *, as_of: datetime | None, now: datetime) -> Validated:
@@ -210,7 +241,7 @@ def _validate(context: Context, *, as_of: datetime | None, now: datetime) -> Val
 
 
 def _slot(context: Context, *, now: datetime) -> Slot:
-    champion, challenger = ensure_champion(context, now=now), open_challenger(context)
+    champion, challenger = resting_champion(context, now=now), open_challenger(context)
     if challenger is not None and withdraw_if_orphaned(context, champion=champion, challenger=challenger, now=now):
         challenger = None
     return Slot(champion=champion, challenger=challenger)
@@ -227,6 +258,10 @@ def _trigger(context: Context, snapshot_id: str, *, origin: Origin, now: datetim
     if challenger is not None:
         why = f"version {challenger} is still under evaluation; its slot closes before the next training"
         return Triggered(fired=[], detail=why, train=False, why_not=why)
+    try:
+        require_free_slot(context, now=now)
+    except BudgetSpent as error:
+        return Triggered(fired=[], detail="no slot is left", train=False, why_not=str(error))
     return decide_trigger(context, snapshot_id, origin=origin, now=now)
 
 

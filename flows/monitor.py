@@ -13,6 +13,7 @@ from data_contracts.errors import IntegrityError, SluiceError
 from data_contracts.home import Home
 from data_contracts.newest import newest_interaction
 from data_contracts.validation import ValidationResult
+from flows.after_promotion import AfterPromotion, open_regression
 from flows.alerts.events import read_events
 from flows.alerts.examples import example_rows
 from flows.alerts.findings import Finding, fresh_finding, refused_in_a_row, stale_finding
@@ -21,6 +22,7 @@ from flows.alerts.incidents import AlertResult, acknowledge, open_incidents, rep
 from flows.alerts.judged import rules_judged, validation_findings
 from flows.alerts.outbox import deliver_pending
 from flows.alerts.prefect_events import emit_incidents
+from flows.alerts.rules import Urgency
 from flows.alerts.situation import Situation, report_link, situation_of
 from flows.champion import known_tasks
 from flows.context import Context, open_context
@@ -66,6 +68,26 @@ def report_validation(context: Context, result: ValidationResult, *, now: dateti
     validated = Validated.model_validate(fields)
     findings, rules = _judged(context, validated, situation_of(context, now=now, links=(validated.data_docs,)))
     return _report(context, findings, rules=rules, now=now, run_id=None)
+
+
+def report_after_promotion(
+    context: Context, after: AfterPromotion, *, now: datetime, run_id: str | None = None
+) -> Alerted:
+    """After `after_promotion_step`: a proven regression stays open until promotion is resumed, arms that lose units
+    until they have their shares again."""
+    situation = situation_of(context, now=now)
+    rolled_back = open_regression(context)
+    findings = []
+    if rolled_back is not None:
+        findings.append(_regression(situation, rolled_back.reason, version=rolled_back.previous, urgency="ticket"))
+    elif after.conclusion == "undecided" and after.standing == "provisional":
+        findings.append(_regression(situation, after.words, version=after.challenger, urgency="ticket"))
+    elif after.step == "alert":
+        findings.append(_regression(situation, after.words, version=after.challenger, urgency="page"))
+    if after.conclusion == "incomparable":
+        observed, limit = "units are missing in one arm", "the shares that units were drawn with"
+        findings.append(situation.finding("arm_shares", after.words, observed=observed, limit=limit))
+    return _report(context, findings, rules=("regression", "arm_shares"), now=now, run_id=run_id)
 
 
 def report_integrity(context: Context, problems: Sequence[str], *, now: datetime) -> Alerted:
@@ -127,6 +149,18 @@ def _judged(
     examples = partial(example_rows, context)
     findings = validation_findings(validated, contract=context.contract, situation=situation, examples=examples)
     return findings, rules_judged(validated)
+
+
+def _regression(situation: Situation, words: str, *, version: int | None, urgency: Urgency) -> Finding:
+    """A page while the policy serves, a ticket when it was rolled back."""
+    return situation.finding(
+        "regression",
+        words,
+        observed=f"version {version} below the champion before it",
+        limit="not below",
+        scope=f"version {version} of {situation.task}",
+        urgency=urgency,
+    )
 
 
 def _delivery(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from data_contracts.errors import UsageError
+from flows.challenger import gate_settings
 from flows.champion import ensure_champion
 from flows.context import Context
 from flows.records import Looked, Moved
-from policies.gate.ledger import looks_of
+from flows.stages import PatchForm, stage_challenger, why_not_staged
+from policies.gate.arms.stage_settings import StageSettings
+from policies.gate.evidence import load_evidence
+from policies.gate.looks.ledger import looks_of
 from policies.registry import (
     HistoryEntry,
     aliases,
@@ -16,6 +20,7 @@ from policies.registry import (
     is_frozen,
     promote,
     read_version,
+    resting_version,
     rollback,
 )
 
@@ -36,7 +41,7 @@ def act_on_verdict(context: Context, looked: Looked, *, may_promote: bool, now: 
             context.home,
             context.name,
             version=looked.version,
-            expected=looked.champion,
+            expected=_serving(context, looked),
             evidence=looked.evidence_id,
             override=False,
             reason=looked.reasons[0],
@@ -44,6 +49,19 @@ def act_on_verdict(context: Context, looked: Looked, *, may_promote: bool, now: 
             now=now,
         )
         return _promoted(looked, history_id=entry.index)
+    if looked.verdict == "stage" and not (may_promote and not is_frozen(context.home, context.name)):
+        return _stays(context, looked, "this run never stages, or promotion is frozen since a rollback")
+    if looked.verdict == "stage" and (why := why_not_staged(context, looked, _form(context, looked))) is not None:
+        return _stays(context, looked, why)
+    if looked.verdict == "stage":
+        entry = stage_challenger(context, looked, _form(context, looked), now=now)
+        return Moved(
+            champion=entry.version,
+            previous=before["champion"],
+            history_id=entry.index,
+            promoted=False,
+            note=f"version {entry.version} serves in part: {entry.reason}",
+        )
     if looked.final:
         outcome = looked.verdict if looked.verdict != "hold" else "exhausted"
         close_challenger(
@@ -59,6 +77,22 @@ def act_on_verdict(context: Context, looked: Looked, *, may_promote: bool, now: 
     return _stays(context, looked, f"version {looked.version} waits for look {looked.look + 1} of {looked.n_looks}")
 
 
+def _form(context: Context, looked: Looked) -> PatchForm | StageSettings:
+    """A patch where a part is proven by itself, else a canary as the task declares it."""
+    found = load_evidence(context.home, context.name, looked.evidence_id).decision.evidence
+    if found["patch"] is not None:
+        return PatchForm(found["patch"]["column"], tuple(found["patch"]["values"]))
+    return gate_settings(context, looked.version).stage
+
+
+def _serving(context: Context, looked: Looked) -> int:
+    """The champion that a promotion replaces: the one that the look compared with, or a stage that returns to it."""
+    serving = aliases(context.home, context.name)["champion"]
+    if serving is not None and resting_version(context.home, context.name, serving) == looked.champion:
+        return serving
+    return looked.champion
+
+
 def promote_by_hand(context: Context, *, version: int, reason: str, override: bool, now: datetime) -> HistoryEntry:
     """Promote with the evidence of a promote verdict against the present champion, or with `override`."""
     champion = ensure_champion(context, now=now)
@@ -67,7 +101,7 @@ def promote_by_hand(context: Context, *, version: int, reason: str, override: bo
         (
             look.evidence_id
             for look in reversed(looks_of(context.home, context.name, version))
-            if look.verdict == "promote" and look.champion == champion
+            if look.verdict == "promote" and look.champion == resting_version(context.home, context.name, champion)
         ),
         None,
     )
@@ -98,7 +132,7 @@ def roll_back(context: Context, *, to: int | None, reason: str, now: datetime) -
 def withdraw_if_orphaned(context: Context, *, champion: int, challenger: int, now: datetime) -> bool:
     """Close a challenger whose looks compared it with another champion than the present one."""
     looks = looks_of(context.home, context.name, challenger)
-    if not looks or looks[-1].champion == champion:
+    if not looks or looks[-1].champion == resting_version(context.home, context.name, champion):
         return False
     close_challenger(
         context.home,

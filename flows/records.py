@@ -85,6 +85,21 @@ class Looked(Step):
     final: bool  # the slot closes: promote, block, refuse, or the last planned look
 
 
+class Waits(Step):
+    """Why the next look at the open challenger was not taken in this run."""
+
+    version: int
+    look: int
+    n_looks: int
+    why: str
+    ready_at: datetime | None  # about when it will be; None: not by waiting alone
+
+    @property
+    def sentence(self) -> str:
+        when = f" (about {self.ready_at:%Y-%m-%d %H:%M} UTC)" if self.ready_at else ""
+        return f"version {self.version} waits for look {self.look} of {self.n_looks}: {self.why}{when}"
+
+
 class Moved(Step):
     """What became of the challenger."""
 

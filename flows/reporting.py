@@ -13,19 +13,22 @@ from data_contracts.ingest import count_accounting, read_batches
 from data_contracts.quarantine import summarize
 from data_contracts.snapshot import Snapshot, load_snapshot
 from data_contracts.storage import read_json
+from flows.after_promotion import AfterPromotion
 from flows.alerts.incidents import open_incidents
+from flows.challenger import gate_settings
 from flows.context import Context
 from flows.evaluation import estimate_on_validation, load_pair
 from flows.first_day import FirstDayFound
-from flows.look import gate_settings
-from flows.records import Ingested, Looked, Reported, Snapshotted, Triggered, Validated
+from flows.records import Ingested, Looked, Reported, Snapshotted, Triggered, Validated, Waits
 from flows.report.compare import describe_changes
 from flows.report.data_facts import Drift
 from flows.report.facts import RunFacts, read_facts
+from flows.report.gate_facts import gate_checks
 from flows.report.render import write_report
 from flows.runs import Run, list_runs
 from flows.settings import code_version, lock_sha256
-from flows.truth import exact_value
+from flows.truth import exact_value, exact_values_by_segment
+from flows.versions import policy_of
 from policies.export import load_policy
 from policies.gate.evidence import Evidence, load_evidence
 from policies.registry import HistoryEntry, history, list_versions, load_version, read_version
@@ -60,6 +63,7 @@ def collect_facts(context: Context, run: Run) -> RunFacts:
         **_policies(context, looked),
         **_values(context, looked, evidence),
         **_training(context, looked),
+        **_standing(run),
         "data": _data(context, run, snapshot, evidence),
         "lineage": _lineage(context, snapshot),
         "incidents": [
@@ -98,10 +102,9 @@ def _verdict(context: Context, run: Run, looked: Looked | None, evidence: Eviden
         first_day = run.result("first_day", FirstDayFound)
         if first_day is not None:
             return {"verdict": first_day.verdict, "sentence": first_day.reasons[0], "reasons": first_day.reasons[1:]}
-        return {
-            "verdict": None,
-            "sentence": sentence or f"Nothing was trained: {triggered.detail if triggered else ''}.",
-        }
+        waits = run.result("waits", Waits)
+        nothing = f"Nothing was trained: {triggered.detail if triggered else ''}."
+        return {"verdict": None, "sentence": sentence or (f"V{waits.sentence[1:]}." if waits else nothing)}
     numbers = evidence.decision.evidence
     gate = {
         key: numbers[key]
@@ -112,12 +115,29 @@ def _verdict(context: Context, run: Run, looked: Looked | None, evidence: Eviden
         "verdict": looked.verdict,
         "sentence": looked.reasons[0],
         "reasons": looked.reasons[1:],
-        "override": _champion_moves(context)[-1].override,
+        "per": "interaction" if numbers.get("episodes") is None else "episode",
+        "override": _chosen(_champion_moves(context)).override,
         "lift": numbers["lift"],
         "gate": {**gate, "evidence_id": looked.evidence_id, "looks": _looks(numbers)},
         "more": more and {**more, "minimum_lift": gate_settings(context, looked.version).minimum_lift},
         "weights": numbers["weights"],
+        "checks": gate_checks(numbers, truth=_truth_of_segments(context, looked)),
     }
+
+
+def _truth_of_segments(context: Context, looked: Looked) -> dict[str, float]:
+    """Exact differences by `column=value`, where the world is simulated."""
+    before, after = (
+        exact_values_by_segment(context, policy_of(context, version)) for version in (looked.champion, looked.version)
+    )
+    return {name: after[name] - before[name] for name in before}
+
+
+def _standing(run: Run) -> Facts:
+    found = run.result("standing", AfterPromotion)
+    if found is None:
+        return {}
+    return {"standing": {"standing": found.standing, "words": found.words, "step": found.step}}
 
 
 def _looks(numbers: Facts) -> list[Facts]:
@@ -142,12 +162,13 @@ def _policies(context: Context, looked: Looked | None) -> Facts:
             "description": champion.description,
             "since": champion_moves[-1].at,
         },
-        "previous_champion": champion_moves[-1].previous,
+        "previous_champion": _chosen(champion_moves).previous,
     }
     if looked is None:
         return facts
     manifest = read_version(context.home, context.name, looked.version)
-    state = "promoted" if champion.version == looked.version else "closed" if looked.final else "open"
+    serves = looked.version in (champion.version, _chosen(champion_moves).version)
+    state = "promoted" if serves else "closed" if looked.final else "open"
     challenger = {
         "version": looked.version,
         "algorithm": manifest.algorithm,
@@ -157,6 +178,11 @@ def _policies(context: Context, looked: Looked | None) -> Facts:
         "trained_until": manifest.trained_until,
     }
     return {**facts, "challenger": challenger}
+
+
+def _chosen(moves: list[HistoryEntry]) -> HistoryEntry:
+    """The last move that chose who serves: a holdback and its end only say how settled that is."""
+    return next(move for move in reversed(moves) if move.action not in ("holdback", "confirm"))
 
 
 def _champion_moves(context: Context) -> list[HistoryEntry]:
@@ -273,6 +299,9 @@ def _snapshot_counts(context: Context, snapshot: Snapshot) -> Facts:
         "rows_by_version": [
             {"policy_version": name, "n": n} for name, n in sorted(snapshot.rows_per_policy_version.items())
         ],
+        "channels": [asdict(channel) for channel in snapshot.channels],
+        "n_clipped": snapshot.rewards.n_clipped,
+        "n_guardrail": snapshot.rewards.n_guardrail,
         "clustering": "unknown (no unit in the log)" if own_unit else "by unit",
     }
 

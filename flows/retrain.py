@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
 
@@ -32,7 +32,10 @@ from flows.settings import quiet_libraries
 from flows.summary import run_payload, run_text
 from flows.triggers import Origin
 
-STEPS = ("champion", "ingest", "validate", "snapshot", "slot", "trigger", "train", "open", "look", "promote", "report")
+STEPS = (
+    "champion", "ingest", "validate", "snapshot", "arms", "slot", "trigger", "train", "open", "look", "promote",
+    "standing", "report", "alerts",
+)  # fmt: skip
 
 
 @flow(name="retrain", flow_run_name="{task}", persist_result=True, result_serializer="json", retries=0)
@@ -41,7 +44,8 @@ def retrain_flow(task: str, origin: Origin = "schedule", as_of: datetime | None 
     quiet_libraries()
     logger = get_run_logger()
     context = open_context(task, home=create_home(), actor=getpass.getuser())
-    scheduled = flow_run.get_scheduled_start_time() or utc_now()
+    planned = flow_run.get_scheduled_start_time()  # Prefect's own class, which not every sum with a timedelta survives
+    scheduled = datetime.fromtimestamp(planned.timestamp(), UTC) if planned else utc_now()
     result = retrain(context, as_of=as_of, origin=origin, now=scheduled, call=_as_task(_Progress()))
     logger.info(run_text(context, result))
     key = f"report-{context.name.replace('_', '-')}"

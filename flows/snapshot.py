@@ -33,12 +33,16 @@ def take_snapshot(
 
 
 def load_rows(context: Context, snapshot_id: str) -> tuple[Snapshot, LoggedInteractions, pa.Table]:
-    """A snapshot, its matured rows with a known reward as arrays, and its whole table."""
+    """A snapshot, its matured rows with a known reward as arrays, and its whole table.
+
+    Segment columns follow the observation columns: a patched version decides by one.
+    """
     snapshot, table = load_snapshot(context.home, context.name, snapshot_id)
     usable = table.filter(pc.and_(table["matured"], pc.is_valid(table["reward"])))
     filled = fill_propensities(usable, sources=propensity_sources(context), actions=context.actions)
     usable = filled.table.drop_columns([SOURCE])
-    observation = tuple(c.name for c in context.contract.observation)
+    segments = (c for c in context.contract.columns if "segment" in c.roles and "observation" not in c.roles)
+    observation = (*(c.name for c in context.contract.observation), *(c.name for c in segments))
     return snapshot, from_table(usable, actions=context.actions, observation=observation), table
 
 

@@ -7,14 +7,23 @@ from datetime import datetime
 from typing import Any
 
 from flows.alerts.incidents import open_incidents
+from flows.challenger import gate_settings, open_challenger
 from flows.champion import ensure_champion
 from flows.context import Context
-from flows.look import gate_settings, open_challenger, unread_rows
+from flows.look import unread_rows
 from flows.runs import list_runs
 from flows.schedule import next_tick
 from flows.snapshot import take_snapshot
-from policies.gate.ledger import looks_of
+from flows.stages import standing_of
+from policies.gate.looks.ledger import looks_of
 from policies.registry import champion_since, is_frozen, read_version
+
+_STANDING = {
+    "staged": ", staged",
+    "provisional": ", provisional until its holdback has spoken",
+    "final": ", final",
+    "rolled_back": ", rolled back to",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ def task_status(context: Context, *, now: datetime) -> TaskStatus:
         "champion_description": read_version(context.home, context.name, champion).description,
         "champion_since": since.isoformat(),
         "champion_age_hours": round((now - since).total_seconds() / 3600, 2),
+        "standing": standing_of(context),
         "frozen": is_frozen(context.home, context.name),
         "last_run": {k: v for k, v in runs[-1].model_dump(mode="json").items() if k != "steps"} if runs else None,
         "challenger": _challenger(context, now=now),
@@ -49,12 +59,17 @@ def _challenger(context: Context, *, now: datetime) -> dict[str, Any] | None:
     if version is None:
         return None
     snapshot = take_snapshot(context, as_of=None, now=now)
-    settings = gate_settings(context, version)
+    settings, unread = (
+        gate_settings(context, version),
+        unread_rows(context, version=version, snapshot_id=snapshot.snapshot_id),
+    )
     return {
         "version": version,
         "looks_taken": len(looks_of(context.home, context.name, version)),
         "n_looks": settings.looks,
-        "unread_rows": unread_rows(context, version=version, snapshot_id=snapshot.snapshot_id).rows.n,
+        "unread_rows": unread.n_waiting,
+        "next_look_at": unread.next.ready_at.isoformat() if unread.next.ready_at else None,
+        "why_no_look": unread.next.why_not,
         "rows_needed": settings.min_rows_per_look,
     }
 
@@ -62,7 +77,8 @@ def _challenger(context: Context, *, now: datetime) -> dict[str, Any] | None:
 def _text(payload: dict[str, Any]) -> str:
     lines = [
         f"{payload['task']}: champion is version {payload['champion']} ({payload['champion_description']}), "
-        f"for {payload['champion_age_hours']:,.1f} h" + (", promotion frozen" if payload["frozen"] else "")
+        f"for {payload['champion_age_hours']:,.1f} h{_STANDING.get(payload['standing'], '')}"
+        + (", promotion frozen" if payload["frozen"] else "")
     ]
     run = payload["last_run"]
     lines.append(f"  last run: {run['state']} at {run['moment']} ({run['command']})" if run else "  no run yet")
@@ -74,6 +90,8 @@ def _text(payload: dict[str, Any]) -> str:
             f"  challenger: version {challenger['version']}, {challenger['looks_taken']} of {challenger['n_looks']} "
             f"looks taken; {challenger['unread_rows']:,} of {challenger['rows_needed']:,} unread rows for the next"
         )
+        if challenger["why_no_look"]:
+            lines.append(f"  next look: {challenger['why_no_look']}")
     lines.append(f"  next tick of the schedule: {payload['next_tick']}")
     lines += [f"  incident: {i['rule']}: {i['summary']}" for i in payload["incidents"]]
     return "\n".join(lines)

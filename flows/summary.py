@@ -37,6 +37,7 @@ def run_payload(context: Context, result: RetrainResult) -> dict[str, Any]:
         "look": looked.look if looked else None,
         "n_looks": looked.n_looks if looked else None,
         "truth": {"champion": truth.champion, "challenger": truth.challenger} if truth else None,
+        "waits": result.waits.model_dump(mode="json") if result.waits else None,
         "report": result.reported.html,
         "report_json": result.reported.json_path,
         "incidents": result.alerted.open,
@@ -73,6 +74,8 @@ def truth_of(context: Context, result: RetrainResult) -> Truth | None:
 def _headline(context: Context, result: RetrainResult) -> str:
     if result.first_day is not None:
         return "REFUSE: the log is reported, nothing is trained"
+    if result.looked is None and result.waits is not None:
+        return result.waits.sentence
     if result.looked is None:
         return f"nothing trained: {result.trigger.why_not or result.trigger.detail}"
     looked = result.looked

@@ -27,9 +27,11 @@ from data_contracts.language.problems import (
 from data_contracts.propensities.design_table import parse_design
 from data_contracts.propensities.propensity_settings import PropensitySettings
 from data_contracts.rewards.reward_settings import RewardSettings
+from flows.gate_checks import check_gate
 from flows.task_paths import feature_problems, missing_actions, wrong_pattern
 from flows.task_settings import Actions, AlertRoute, BehaviorPolicy, Cadence, DeclaredPolicy, Source
 from policies.algorithms import REFERENCES, TrainingSettings
+from policies.gate.settings import GateSettings
 
 SUM_TOLERANCE: Final = 1e-9  # on declared probabilities
 PAGERDUTY_KEY: Final = re.compile(r"[0-9A-Za-z]{32}")
@@ -73,6 +75,10 @@ def check_task(file: TaskFile) -> None:
             _check_training(file, part)
         elif isinstance(part, Cadence):
             _check_cadence(file, part)
+        elif isinstance(part, GateSettings):
+            reward = file.parts.get("reward")
+            known = reward if isinstance(reward, RewardSettings) else RewardSettings()
+            check_gate(file.add, part, contract=file.contract, reward=known)
         elif isinstance(part, PropensitySettings):
             _check_partial_support(file, part)
         elif isinstance(part, AlertRoute):

@@ -31,7 +31,8 @@ behavior_policies: # who logged: its rows train; they gate where the whole distr
     linear: {{}}
   seeds: [0, 1, 2, 3, 4]
   head: {{kind: greedy, exploration: 0.1}} # DECIDE: the share of traffic that keeps exploring
-gate: {{}}
+gate: # looks close on whole weeks (close_on_days); a promotion is provisional while a holdback stays (holdback: 0.05)
+  segments: [] # DECIDE: whom a better average may not hurt: {{name: loyal, column: tenure, values: [loyal]}}
 cadence: {{cron: "0 3 * * *", after_new_rows: 1000}} # UTC; trains only after so many new matured rows
 alerts: {{}} # DECIDE: whom to tell beside the log, e.g. webhooks: [https://…]
 """

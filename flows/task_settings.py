@@ -60,12 +60,17 @@ class BehaviorPolicy(_Strict):
     version: int | None = Field(None, ge=1, description="a version of this task's registry, re-evaluated")
     logged: Literal["distribution", "propensity"] | None = Field(
         None,
-        description="distribution: column action_probabilities; propensity: the logged action's only (never gates)",
+        description="distribution: column action_probabilities; propensity: the logged action's only",
+    )
+    minimum: float | None = Field(
+        None, gt=0, lt=1, description="with logged: propensity, the least that any action has; without, no row gates"
     )
 
     @model_validator(mode="after")
     def _one(self) -> BehaviorPolicy:
         _exactly_one(self, ("uniform", "probabilities", "design", "version", "logged"))
+        if self.minimum is not None and self.logged != "propensity":
+            raise ValueError("minimum belongs to `logged: propensity`; of other policies every probability is known")
         return self
 
 

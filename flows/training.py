@@ -12,15 +12,27 @@ from data_contracts.errors import UsageError
 from data_contracts.splits import EXCLUDED, VALIDATION
 from data_contracts.storage import canonical_json, sha256_bytes
 from flows.behavior import evaluable_versions
+from flows.challenger import gate_settings
+from flows.champion import ensure_champion
 from flows.context import Context
 from flows.ingest import Progress
 from flows.records import Trained
 from flows.settings import code_version
 from flows.snapshot import load_rows
-from policies.algorithms import REFERENCES
+from policies.gate.looks.slots import loss_charges, next_slot, open_in_ledger
+from policies.gate.refresh import available_margin
 from policies.logged_interactions import LoggedInteractions
-from policies.registry import Candidate, VersionFacts, aliases, can_open, open_slot, read_version, register_version
-from policies.training import TrainedPolicy, choose_challenger, train_challengers
+from policies.registry import (
+    Candidate,
+    VersionFacts,
+    aliases,
+    can_open,
+    open_slot,
+    read_version,
+    register_version,
+)
+from policies.training import TrainedPolicy, choose_challenger, deployable_of, train_challengers
+from policies.versions import version_folder
 
 
 def train(
@@ -33,7 +45,8 @@ def train(
 ) -> Trained:
     """Train every algorithm and seed of the task file; the chosen policy becomes a version (not yet a challenger)."""
     snapshot, rows, _ = load_rows(context, snapshot_id)
-    key = training_key(context, snapshot_id, parent)
+    ensure_champion(context, now=now)
+    key, bounding = training_key(context, snapshot_id, parent), bounding_version(context)
     trained = train_challengers(
         _choosable(context, rows),
         columns=context.contract.observation,
@@ -42,15 +55,17 @@ def train(
         influence=context.task.influence,
         progress=progress,
         initial=None if parent is None else _parent_artifact(context, parent),
+        champion=None if bounding is None else version_folder(context.home, context.name, bounding),
     )
     chosen = choose_challenger(trained, candidates=deployable(context))
     version = register_version(
         context.home,
         context.name,
         artifact=chosen.folder,
-        facts=_facts(context, snapshot_id, snapshot.trained_until, parent, trained, chosen),
+        facts=_facts(context, snapshot_id, snapshot.trained_until, parent, bounding, trained, chosen),
         key=key,
         now=now,
+        seeds={t.seed: t.folder for t in trained if t.algorithm == chosen.algorithm and t is not chosen},
     )
     seeds = sorted({t.seed for t in trained if t.algorithm == chosen.algorithm})
     return Trained(version=version, snapshot_id=snapshot_id, algorithm=chosen.algorithm, seed=chosen.seed, seeds=seeds)
@@ -68,9 +83,21 @@ def _choosable(context: Context, rows: LoggedInteractions) -> LoggedInteractions
     return replace(rows, split=np.where(validation & ~evaluable, EXCLUDED, rows.split).astype(np.uint8))
 
 
+def bounding_version(context: Context) -> int | None:
+    """The champion, where the task bounds the heads that it trains against it; None where it does not."""
+    bounded = context.task.training.head.bound is not None
+    return aliases(context.home, context.name)["champion"] if bounded else None
+
+
 def training_key(context: Context, snapshot_id: str, parent: int | None) -> str:
     """Equal keys mean equal inputs: the same training is never done, or registered, twice."""
-    inputs = {"snapshot_id": snapshot_id, "settings": context.settings_sha256, "parent": parent}
+    inputs: dict[str, str | int | None] = {
+        "snapshot_id": snapshot_id,
+        "settings": context.settings_sha256,
+        "parent": parent,
+    }
+    bounding = bounding_version(context)
+    inputs |= {} if bounding is None else {"bounded_against": bounding}
     return sha256_bytes(canonical_json(inputs))
 
 
@@ -80,21 +107,52 @@ def open_if_free(context: Context, version: int, *, now: datetime) -> bool:
         return True
     if not can_open(context.home, context.name, version):
         return False
+    freeze(context, version, now=now)
     open_slot(context.home, context.name, version=version, actor=context.actor, reason="trained", now=now)
     return True
 
 
+def require_free_slot(context: Context, *, now: datetime) -> None:
+    """Raises BudgetSpent when a challenger that is trained now could not be judged: no slot, or no loss, is left."""
+    gate = context.task.gate
+    next_slot(context.home, context.name, settings=gate.ledger, alpha=gate.alpha, now=now)
+    if gate.claim == "refresh":
+        available_margin(loss_charges(context.home, context.name), settings=gate.refresh, now=now)
+
+
+def freeze(context: Context, version: int, *, now: datetime) -> None:
+    """Enter the version's slot in the ledger, with its alpha and claim, before any gate row is read for it."""
+    manifest = read_version(context.home, context.name, version)
+    gate = gate_settings(context, version)
+    refresh = gate.claim == "refresh"
+    open_in_ledger(
+        context.home,
+        context.name,
+        challenger=version,
+        artifact_sha256=manifest.artifact_sha256,
+        settings=gate.ledger,
+        alpha=gate.alpha,
+        settings_sha256=sha256_bytes(canonical_json(manifest.settings.get("gate", {}))),
+        actor=context.actor,
+        now=now,
+        claim=gate.claim,
+        margin=available_margin(loss_charges(context.home, context.name), settings=gate.refresh, now=now)
+        if refresh
+        else None,
+    )
+
+
 def deployable(context: Context) -> tuple[str, ...]:
     """Algorithms of the task that may become a challenger (references never do)."""
-    return tuple(a for a in context.task.training.algorithms if a not in REFERENCES)
+    return deployable_of(context.task.training)
 
 
 def _parent_artifact(context: Context, parent: int) -> Path:
     manifest = read_version(context.home, context.name, parent)
     if manifest.origin != "trained":
         raise UsageError(
-            f"cannot train on from version {parent} of {context.name}: expected a trained version, got a declared "
-            "one. `sluice policies` lists them."
+            f"cannot train on from version {parent} of {context.name}: expected a trained version, got a "
+            f"{manifest.origin} one. `sluice policies` lists them."
         )
     if manifest.actions != context.actions:
         raise UsageError(
@@ -109,6 +167,7 @@ def _facts(
     snapshot_id: str,
     trained_until: datetime,
     parent: int | None,
+    bounding: int | None,
     trained: tuple[TrainedPolicy, ...],
     chosen: TrainedPolicy,
 ) -> VersionFacts:
@@ -120,6 +179,7 @@ def _facts(
         snapshot_id=snapshot_id,
         trained_until=trained_until,
         parent=parent,
+        bounded_against=bounding,
         weights_sha256=chosen.weights_sha256,
         actions=context.actions,
         head=context.task.training.head,

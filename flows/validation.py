@@ -29,7 +29,7 @@ from flows.behavior import known_versions
 from flows.context import Context
 from flows.drift_review import name_causes, weigh_drift
 from flows.log_health import log_health
-from policies.registry import aliases, read_version
+from policies.registry import aliases, read_version, resting_version
 
 INFLUENCE_COLUMNS = ("unit_id", "interaction_id", "occurred_at", "action", "reward", "sampling_rate")
 
@@ -43,7 +43,7 @@ def validate(context: Context, *, as_of: datetime | None, now: datetime) -> Vali
     newest = present[-1] if present else None
 
     def review(drift: DriftResult) -> DriftResult:
-        weighed = weigh_drift(context, drift, rows, newest) if drift.relevance_needed else drift
+        weighed = weigh_drift(context, drift, rows, newest, now=now) if drift.relevance_needed else drift
         return replace(weighed, possible_causes=name_causes(context, weighed, rows))
 
     return validate_rows(
@@ -115,6 +115,7 @@ def _reference(context: Context) -> tuple[str | None, Chunks | None]:
     champion = aliases(context.home, context.name)["champion"]
     if champion is None:
         return None, None
+    champion = resting_version(context.home, context.name, champion)  # of a stage: the policy that most units have
     snapshot_id = read_version(context.home, context.name, champion).snapshot_id
     if snapshot_id is None:
         return None, None

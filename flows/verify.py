@@ -11,9 +11,11 @@ from data_contracts.errors import SluiceError
 from data_contracts.snapshot import list_snapshots, verify_snapshots
 from data_contracts.store import verify_tables
 from flows.alerts.events import read_events
+from flows.arm_comparison import verify_arm_looks
 from flows.context import Context
 from policies.gate.evidence import not_recomputable, verify_evidence
-from policies.gate.ledger import all_looks
+from policies.gate.looks.ledger import all_looks
+from policies.gate.looks.slots import ledger_problems
 from policies.registry import list_versions, verify_registry
 
 
@@ -46,11 +48,12 @@ def verify_task(context: Context) -> Verification:
     home, name = context.home, context.name
     problems: list[str] = []
     checked = {"snapshots": 0, "versions": 0, "verdicts": 0}
-    for check in (verify_tables, verify_snapshots, verify_registry, erasure_problems):
+    for check in (verify_tables, verify_snapshots, verify_registry, erasure_problems, ledger_problems):
         problems += _guarded(partial(check, home, name))
     problems += _guarded(lambda: _count(checked, "snapshots", len(list_snapshots(home, name))))
     problems += _guarded(lambda: _count(checked, "versions", len(list_versions(home, name))))
     problems += _guarded(lambda: _verify_looks(context, checked))
+    problems += _guarded(lambda: verify_arm_looks(context))
     problems += _guarded(lambda: _count(checked, "alert events", len(read_events(home))))
     erased: list[str] = []
     problems += _guarded(lambda: _note(erased, _erased(context)))

@@ -75,7 +75,7 @@ training:
   seeds: [0]
   workers: 1
   curve_points: 2
-gate: {looks: 3, min_rows_per_look: 200}
+gate: {looks: 3, min_rows_per_look: 200, close_on_days: null, holdback: 0, fragility: {least_seeds: 1}}
 cadence: {cron: "CRON", after_new_rows: 300, stale_after_hours: 1000000}
 alerts: {webhooks: [WEBHOOKS]}
 """

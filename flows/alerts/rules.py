@@ -196,6 +196,22 @@ RULES: Final[dict[str, Rule]] = {
         "No challenger can be promoted.",
         command="sluice policies {task}",
     ),
+    "regression": Rule(
+        "page",
+        "run",
+        "units of the new policy do worse than those held back",
+        "The policy that was promoted last harms over time what its log could not show.",
+        command="sluice policies {task}",
+        closes_at_once=True,
+    ),
+    "arm_shares": Rule(
+        "ticket",
+        "run",
+        "the arms of a canary or a holdback lose units unequally",
+        "The arms cannot be compared, so nothing can be proven by them.",
+        command="sluice validate {task}",
+        closes_at_once=True,
+    ),
     "integrity": Rule(
         "page",
         "store",

@@ -13,7 +13,7 @@ from flows.alerts.masking import mask_text
 from flows.alerts.rules import RULES, RUNBOOK, Urgency
 from flows.context import Context
 from flows.tasks import SHIPPED
-from policies.registry import aliases, read_version
+from policies.registry import aliases, read_version, resting_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,8 @@ def _champion(context: Context, now: datetime) -> str:
         version = aliases(context.home, context.name)["champion"]
         if version is None:
             return "declared champion keeps serving"
-        until = read_version(context.home, context.name, version).trained_until
+        rest = resting_version(context.home, context.name, version)
+        until = read_version(context.home, context.name, rest).trained_until
     except SluiceError as error:  # an alert about a damaged store must not fail on it
         return f"champion cannot be read ({type(error).__name__})"
     age = f", its data is {(now - until).total_seconds() / 3600:.0f} h old" if until is not None else ", as declared"

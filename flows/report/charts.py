@@ -46,7 +46,7 @@ class Row:
     marks: tuple[Mark, ...]
 
 
-def draw_lift(lift: Lift, truth: float | None) -> str:
+def draw_lift(lift: Lift, truth: float | None, *, per: str = "interaction") -> str:
     """The interval of challenger minus champion on a scale with zero marked; a diamond for the exact value."""
     values = [0.0, lift.lower, lift.upper, lift.estimate, *([] if truth is None else [truth])]
     x = fit_scale(values, 24, WIDTH - 24, margin=0.1)
@@ -54,7 +54,7 @@ def draw_lift(lift: Lift, truth: float | None) -> str:
     width = lift.upper - lift.lower
     bottom = 78.0 if truth is None else 108.0
     body = [
-        *_x_axis(x, bottom, "difference in reward per interaction (challenger − champion)"),
+        *_x_axis(x, bottom, f"difference in reward per {per} (challenger − champion)"),
         line(x(0), 26, x(0), bottom, "zero"),
         text(x(0), 16, "no difference", "tick strong", anchor=_anchor(x, 0)),
         rect(x(lift.lower), 42, x(lift.upper) - x(lift.lower), 16, f"interval {side}", radius=8),

@@ -74,6 +74,33 @@ class Monitor(Part):
     e: float | None = None
 
 
+class DriftAlarm(Part):
+    """A group of monitors that passed a threshold: one root cause."""
+
+    group: str
+    threshold: Literal["warn", "block"]  # the highest it passed
+    level: Level  # what follows from it
+    statistic: float
+    since: str
+    monitors: tuple[str, ...] = ()
+    reason: str = ""
+    relevance_needed: bool = False
+
+
+class DriftBudget(Part):
+    """The chance of one false alarm or more of a group in 30 cells of a (batch, day)."""
+
+    group: str
+    threshold: Literal["warn", "block"]
+    at_most: float
+
+
+class ChannelMean(Part):
+    channel: str
+    n_interactions: int
+    mean: float | None = None
+
+
 class Drift(Part):
     level: Level
     reference: str
@@ -83,6 +110,8 @@ class Drift(Part):
     n_cells: int | None = None
     detail: str = ""
     possible_causes: tuple[str, ...] = ()
+    alarms: tuple[DriftAlarm, ...] = ()
+    budgets: tuple[DriftBudget, ...] = ()
 
 
 class Data(Part):
@@ -104,6 +133,9 @@ class Data(Part):
     n_excluded: int | None = None
     n_without_distribution: int | None = None
     rows_by_version: tuple[VersionRows, ...] = ()
+    channels: tuple[ChannelMean, ...] = ()
+    n_clipped: int | None = None  # matured rewards outside the declared bounds
+    n_guardrail: int | None = None  # outcomes of channels that are watched and not rewarded
     validation: Validation | None = None
     drift: Drift | None = None
     sections: tuple[HealthSection, ...] = ()

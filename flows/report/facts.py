@@ -13,6 +13,7 @@ from pydantic import AliasChoices, AwareDatetime, Field, ValidationError
 from data_contracts.errors import IntegrityError
 from data_contracts.storage import read_json
 from flows.report.data_facts import Data, Incident, Lineage, Part
+from flows.report.gate_facts import GateChecks, Standing
 from policies.gate.records import Verdict
 
 Command = Literal["retrain", "look", "backfill", "demo"]
@@ -92,9 +93,31 @@ class Exploration(Part):
     cost_per_interaction: float | None = None  # reward given up; negative: gained
 
 
-class More(Part):
-    """How much longer until the gate would know; rows are counted from the first gate row."""
+class Option(Part):
+    """One way to know sooner; rows are interactions from now on."""
 
+    kind: Literal["as_logged", "exploration", "canary_by_row", "canary_by_unit"]
+    share: float
+    rows: int | None = None
+    days: float | None = None
+    branch: str | None = None
+    evidence: Literal["continued", "fresh"]
+    cost_per_interaction: float
+    worst_cost_per_interaction: float
+    total_cost: float | None = None
+    fits_slot: bool
+
+
+class More(Part):
+    """How much longer until the gate would know. Rows are from now on (in reports of older releases, with
+    `exploration`: from the first gate row)."""
+
+    rows_left: int | None = None  # that the looks left to the slot are expected to read
+    lift: float | None = None  # to be proven, in reward
+    power: float | None = None  # chance that so many rows give the verdict
+    boundary: float | None = None
+    options: tuple[Option, ...] = ()
+    cheapest: int | None = None  # index of the option that at least halves the rows at the least cost
     rows_read: int | None = None
     rows_per_day: float
     rows_at_estimate: int | None = None
@@ -220,12 +243,15 @@ class RunFacts(Part):
     sentence: str
     reasons: tuple[str, ...] = ()
     override: bool = False
+    per: Literal["interaction", "episode"] = "interaction"  # what values and lift are rewards of
     champion: Champion
     previous_champion: int | None = None
     challenger: Challenger | None = None
     lift: Lift | None = None
     gate: Gate | None = None
     more: More | None = None
+    checks: GateChecks | None = None
+    standing: Standing | None = None
     truth: Truth | None = None
     estimates: tuple[Estimate, ...] = ()
     window: Literal["gate", "validation"] = "gate"  # the rows that the estimates rest on

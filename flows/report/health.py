@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flows.report.data_facts import Check, Data
+from flows.report.data_facts import Check, Data, Drift
 from flows.report.facts import ExpectedWeight, RunFacts
 from flows.report.numbers import format_count, format_to
 
@@ -39,6 +39,15 @@ class CheckLine:
     n: int
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetLine:
+    """Chances of a false alarm at most; None where the group has no such budget."""
+
+    group: str
+    warn: float | None
+    block: float | None
+
+
 def balances(data: Data) -> bool:
     """Lines read = accepted + quarantined + duplicate + erased."""
     kept = (data.n_accepted or 0) + (data.n_quarantined or 0) + (data.n_duplicate or 0)
@@ -60,6 +69,15 @@ def check_lines(checks: Iterable[Check]) -> list[CheckLine]:
         else:
             lines.append(_check_line([check]))
     return lines + [_check_line(group) for group in passed.values()]
+
+
+def budget_lines(drift: Drift) -> list[BudgetLine]:
+    """One line per group of monitors, and their sums, which bound an alarm of any group."""
+    stated = {(budget.group, budget.threshold): budget.at_most for budget in drift.budgets}
+    groups = list(dict.fromkeys(budget.group for budget in drift.budgets))
+    lines = [BudgetLine(group, stated.get((group, "warn")), stated.get((group, "block"))) for group in groups]
+    warn, block = (sum(b.at_most for b in drift.budgets if b.threshold == t) for t in ("warn", "block"))
+    return [*lines, BudgetLine("all together", warn, block)] if len(lines) > 1 else lines
 
 
 def _expected_weight(facts: RunFacts) -> Tile:

@@ -12,7 +12,18 @@ from flows.report.data_facts import Data
 from flows.report.facts import ActionShare, Candidate, Estimate, RunFacts
 from policies.algorithms import REFERENCES
 
-ESTIMATORS = {"ips": "IPS", "snips": "SNIPS", "dm": "direct method", "dr": "doubly robust"}
+ESTIMATORS = {
+    "ips": "IPS",
+    "snips": "SNIPS",
+    "dm": "direct method",
+    "dr": "doubly robust",
+    "median_of_means": "median of means",
+    "pdis": "PDIS",
+    "wpdis": "WPDIS",
+    "dr_pdis": "DR-PDIS",
+    "drl": "DRL",
+    "fqe": "FQE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,7 @@ class LearningPanel:
 
 
 def lift_chart(facts: RunFacts) -> str:
-    return draw_lift(facts.lift, _true_lift(facts)) if facts.lift else ""
+    return draw_lift(facts.lift, _true_lift(facts), per=facts.per) if facts.lift else ""
 
 
 def value_chart(facts: RunFacts) -> str:
@@ -51,7 +62,7 @@ def value_chart(facts: RunFacts) -> str:
     if facts.truth and facts.truth.challenger is not None:
         truth["challenger"] = facts.truth.challenger
     label = "Policy values by estimator, champion against challenger."
-    return draw_estimates(rows, truth=truth, axis="reward per interaction", label=label) if rows else ""
+    return draw_estimates(rows, truth=truth, axis=f"reward per {facts.per}", label=label) if rows else ""
 
 
 def difference_chart(facts: RunFacts) -> str:
@@ -60,7 +71,7 @@ def difference_chart(facts: RunFacts) -> str:
     exact = _true_lift(facts)
     truth = {} if exact is None else {"difference": exact}
     label = "Paired difference challenger minus champion by estimator."
-    axis = "difference in reward per interaction"
+    axis = f"difference in reward per {facts.per}"
     return draw_estimates(rows, truth=truth, axis=axis, label=label, zero=True) if rows else ""
 
 

@@ -80,6 +80,24 @@ def _hold(facts: RunFacts) -> Headline:
 
 
 def _block(facts: RunFacts) -> Headline:
+    failed = [c.name for c in facts.checks.conditions if not c.passed and c.effect == "block"] if facts.checks else []
+    if any(name.endswith("_harm") for name in failed):
+        return Headline(
+            "block",
+            "Block",
+            "The log shows that a part of the traffic, or what a guardrail watches, gets worse under the challenger, "
+            "whatever the average says. It is not promoted, and its slot is closed. The champion keeps serving.",
+            "Nothing needs to be undone. “Who might lose” below names the part; give the policy what tells that part "
+            "from the rest, or leave it to the champion.",
+        )
+    if failed:
+        return Headline(
+            "block",
+            "Block",
+            "The average looks better, but what it rests on does not hold: see the conditions that failed below. It is "
+            "not promoted, and its slot is closed. The champion keeps serving.",
+            "Nothing needs to be undone. Each failed condition says what to change before the next training.",
+        )
     return Headline(
         "block",
         "Block",

@@ -14,6 +14,7 @@ import pytest
 from tests.end_to_end.cli import ROOT, command, environment, sluice
 
 README = (ROOT / "README.md").read_text()
+TASKS = ("digits_bandit", "email_retention", "icu_sepsis", "open_bandit")
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -27,7 +28,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict
     )
     assert shown.returncode == 0, shown.stderr[-3000:]
     runs = {}
-    for task in ("digits_bandit", "open_bandit"):
+    for task in TASKS:
         (report,) = (home / "runs" / task).glob("*/report.json")
         runs[task] = json.loads(report.read_text())
     return home, runs, shown.stdout
@@ -63,8 +64,29 @@ def test_open_bandit_holds_and_says_how_much_longer(demo: Demo) -> None:
     assert run["data"]["n_without_distribution"] > 0, "bts rows train, but cannot gate"
     assert run["gate"]["n"] + run["data"]["n_without_distribution"] < 20_000
     assert run["more"]["rows_at_minimum_lift"] > 100_000
-    assert {e["kind"] for e in run["more"]["exploration"]} == {"as_logged", "uniform", "challenger"}
+    kinds = {option["kind"] for option in run["more"]["options"]}
+    assert kinds == {"as_logged", "exploration", "canary_by_row", "canary_by_unit"}
     assert "rows" in run["more"]["settles"]
+
+
+def test_email_is_blocked_for_the_loyal_under_a_better_average(demo: Demo) -> None:
+    run = demo[1]["email_retention"]
+    assert run["verdict"] == "block"
+    assert run["lift"]["lower"] > 0
+    lights = {line["name"]: line for line in run["checks"]["segments"]}
+    assert lights["loyal"]["light"] == "red"
+    assert lights["loyal"]["truth"] < 0 < run["truth"]["challenger"] - run["truth"]["champion"]
+
+
+def test_sepsis_promotes_by_the_route_that_is_valid(demo: Demo) -> None:
+    run = demo[1]["icu_sepsis"]
+    exact = run["truth"]["challenger"] - run["truth"]["champion"]
+    assert run["verdict"] == "promote"
+    assert 0 < exact < 0.02
+    assert run["lift"]["lower"] <= exact <= run["lift"]["upper"]
+    assert {c["name"] for c in run["checks"]["conditions"]} >= {"markov", "agreement", "lower_tail"}
+    difference = {e["estimator"]: e for e in run["estimates"] if e["policy"] == "difference"}
+    assert difference["pdis"]["standard_error"] > 5 * difference["drl"]["standard_error"]  # what weights of paths cost
 
 
 def test_the_readme_shows_what_the_demo_prints(demo: Demo) -> None:
@@ -103,7 +125,7 @@ def _first_rows(source: Path, target: Path) -> Path:
 
 
 def test_everything_verifies(demo: Demo) -> None:
-    for task in ("digits_bandit", "open_bandit"):
+    for task in TASKS:
         assert sluice(demo[0], "verify", task).out["ok"]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data_contracts.home import Home
+from policies.gate.looks.ledger import uses_of
 from tests.end_to_end.conftest import Site
 from tests.tiny_task import rows, write_jsonl
 
@@ -17,6 +19,14 @@ def test_a_shift_that_changes_no_verdict_warns(site: Site, tmp_path: Path) -> No
     assert drift["statistic"] >= 600
     assert any("stays: the difference is" in alarm["reason"] for alarm in drift["alarms"])
     assert drift["relevance_needed"] is False
+    uses = uses_of(Home(site.home), "tiny")
+    assert [(use.purpose, use.challenger) for use in uses] == [
+        ("look", 2),
+        ("relevance", 2),
+        ("look", 3),
+        ("relevance", 3),
+    ]
+    assert [use.n_rows for use in uses[::2]] == [use.n_rows for use in uses[1::2]]
 
 
 def test_a_shift_to_where_the_gate_has_no_rows_blocks(site: Site, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_sound_task_is_read(folder: Path) -> None:
     assert resolve(task, "items.csv") == folder / "items.csv"
 
 
-@pytest.mark.parametrize("name", ["digits_bandit", "open_bandit"])
+@pytest.mark.parametrize("name", ["digits_bandit", "email_retention", "open_bandit"])
 def test_the_shipped_tasks_are_sound(name: str) -> None:
     assert name in shipped_tasks()
     assert task_problems(name) == []
@@ -120,7 +120,12 @@ CASES: dict[str, tuple[str, str, int, str]] = {
         "'stepz' in training.algorithms.cql: expected one of steps",
     ),
     "key of the reader": ("description: a shop", "file: a shop", 2, "unknown key 'file'"),
-    "unknown algorithm": ("    bc: {}", "    bcc: {}", 18, "expected 'cql', 'bcq', 'bc' or 'linear', got 'bcc'"),
+    "unknown algorithm": (
+        "    bc: {}",
+        "    bcc: {}",
+        18,
+        "expected 'cql', 'bcq', 'bc', 'linear' or 'tabular', got 'bcc'",
+    ),
     "missing key": ("champion:\n  constant: left\n", "", 1, "missing key 'champion'"),
     "missing key deep down": ("  names: [left, right, none]\n", "", 5, "missing key 'names' in actions"),
     "duplicate key": ("  seeds:", "  seeds: [3]\n  seeds:", 20, "duplicate key 'seeds' in training"),
@@ -314,7 +319,7 @@ def test_a_reward_in_the_row_needs_no_window(folder: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_shipped_tasks_and_the_closest() -> None:
-    with pytest.raises(UsageError, match=r"expected one of digits_bandit, open_bandit.*Did you mean open_bandit\?"):
+    with pytest.raises(UsageError, match=r"expected one of digits_bandit, .*open_bandit.*Did you mean open_bandit\?"):
         load_task("open_bandits")
     with pytest.raises(UsageError, match=r"no task file nowhere/x\.yaml"):
         task_problems("nowhere/x.yaml")

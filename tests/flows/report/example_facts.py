@@ -226,14 +226,17 @@ def _hold() -> dict[str, Any]:
             "rows_at_minimum_lift": 1_214_000,
             "days_at_minimum_lift": 860.4,
             "minimum_lift": 0.05,
-            "exploration": [
-                _exploration("as_logged", 0.0, 1_214_000, 0.0),
-                _exploration("uniform", 0.05, 1_214_000, 0.0),
-                _exploration("uniform", 0.5, 1_214_000, 0.0),
-                _exploration("challenger", 0.05, 1_151_000, -0.00002),
-                _exploration("challenger", 0.1, 1_092_000, -0.00004),
-                _exploration("challenger", 0.2, 987_000, -0.00008),
-                _exploration("challenger", 0.5, 602_000, -0.0002),
+            "power": 0.8,
+            "rows_left": 4_000,
+            "cheapest": 4,
+            "options": [
+                _option("as_logged", 0.0, 1_214_000, 0.0),
+                _option("exploration", 0.05, 1_214_000, 0.0),
+                _option("exploration", 0.5, 1_214_000, 0.0),
+                _option("canary_by_unit", 0.05, 1_151_000, -0.00002),
+                _option("canary_by_unit", 0.1, 1_092_000, -0.00004),
+                _option("canary_by_unit", 0.2, 987_000, -0.00008),
+                _option("canary_by_unit", 0.5, 602_000, -0.0002),
             ],
             "settles": (
                 "A lift of 0.00023 per interaction needs 1,214,000 rows as logged today; serving the challenger on a "
@@ -286,6 +289,12 @@ def _hold() -> dict[str, Any]:
             "n_excluded": 0,
             "n_without_distribution": 5000,
             "rows_by_version": [{"policy_version": "random", "n": 10000}, {"policy_version": "bts", "n": 10000}],
+            "channels": [
+                {"channel": "click", "n_interactions": 19204, "mean": 0.0046},
+                {"channel": "complaint", "n_interactions": 0, "mean": None},
+            ],
+            "n_clipped": 12,
+            "n_guardrail": 31,
             "validation": {"level": "warn", "checks": _checks(failed=True), "data_docs": "docs/open_bandit/index.html"},
             "drift": {
                 "level": "warn",
@@ -299,6 +308,23 @@ def _hold() -> dict[str, Any]:
                 "false_alarm_budget": "at most 0.2 in 30 days for a warning, 0.05 for a block",
                 "n_cells": 4,
                 "detail": "One of 61 monitors moved beyond its budget.",
+                "alarms": [
+                    {
+                        "group": "covariates",
+                        "threshold": "block",
+                        "level": "warn",
+                        "statistic": 171.3,
+                        "since": "2026-11-18",
+                        "monitors": ["position = 3", "affinity_12"],
+                        "reason": "the gate's verdict stays under the new covariates",
+                    }
+                ],
+                "budgets": [
+                    {"group": "action", "threshold": "warn", "at_most": 0.02},
+                    {"group": "action", "threshold": "block", "at_most": 0.005},
+                    {"group": "covariates", "threshold": "warn", "at_most": 0.14},
+                    {"group": "covariates", "threshold": "block", "at_most": 0.035},
+                ],
             },
             "clustering": "unknown (no unit in the log)",
         },
@@ -349,8 +375,19 @@ def _estimate(policy: str, estimator: str, value: float, half: float, size: floa
     }
 
 
-def _exploration(kind: str, rate: float, rows: int, cost: float) -> dict[str, Any]:
-    return {"kind": kind, "rate": rate, "rows": rows, "days": rows / 1411.0, "cost_per_interaction": cost}
+def _option(kind: str, share: float, rows: int, cost: float) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "share": share,
+        "rows": rows,
+        "days": rows / 1428.6,
+        "branch": "planned",
+        "evidence": "fresh" if kind == "canary_by_unit" else "continued",
+        "cost_per_interaction": cost,
+        "worst_cost_per_interaction": abs(cost) * 2,
+        "total_cost": rows * cost,
+        "fits_slot": False,
+    }
 
 
 def _weights(*, median: float, spread: float, top: float, size: float, versions: list[str], n: int) -> dict[str, Any]:

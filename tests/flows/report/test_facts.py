@@ -12,16 +12,17 @@ import pytest
 from pydantic import ValidationError
 
 from data_contracts.checks import CheckResult
-from data_contracts.drift.records import DriftResult
+from data_contracts.drift.records import Budget, DriftResult, GroupAlarm
 from data_contracts.drift.records import Monitor as DriftMonitor
 from data_contracts.errors import IntegrityError
+from data_contracts.rewards.outcomes import ChannelSummary
 from data_contracts.storage import canonical_json, write_atomic
-from flows.report.data_facts import Check, Drift
+from flows.report.data_facts import ChannelMean, Check, Drift
 from flows.report.facts import Estimate, Gate, Lift, More, RunFacts, Weights, read_facts
-from policies.gate.decision import decide
 from policies.gate.records import GateDecision, GateRows, Plan
 from policies.gate.settings import GateSettings
 from tests.flows.report.example_facts import AS_OF, hold_facts, least_facts, promote_facts
+from tests.gate_looks import decide_look
 
 EXAMPLES = (promote_facts, hold_facts, least_facts)
 
@@ -78,9 +79,18 @@ def test_records_of_the_data_fit_without_a_change() -> None:
     check = CheckResult("row_count", None, "block", True, "20,000", "> 0", 20_000, "rows")
     assert Check.model_validate(asdict(check)).n_rows == 20_000
     monitor = DriftMonitor("reward", "reward", 0.1, 0.2, -3.0, 4.0)
-    drift = DriftResult("warn", "snapshot 12", "0.05 in 30 days", 3, 171.0, (monitor,), "moved")
+    alarm = GroupAlarm("reward", "block", "warn", 171.0, "2026-10-01", ("reward",), "it moved", relevance_needed=False)
+    budgets = (Budget("reward", "warn", 0.03),)
+    drift = DriftResult(
+        "warn", "snapshot 12", "0.05 in 30 days", 3, 171.0, (monitor,), "moved", (alarm,), budgets=budgets
+    )
     shown = {key: value for key, value in asdict(drift).items() if key in Drift.model_fields}
-    assert Drift.model_validate(shown).top[0].z == -3.0
+    said = Drift.model_validate(shown)
+    assert said.top[0].z == -3.0
+    assert (said.alarms[0].group, said.alarms[0].threshold, said.alarms[0].level) == ("reward", "block", "warn")
+    assert said.budgets[0].at_most == 0.03
+    channel = ChannelMean.model_validate(asdict(ChannelSummary("click", 7, 0.5)))
+    assert (channel.n_interactions, channel.mean) == (7, 0.5)
 
 
 def _decision() -> GateDecision:
@@ -99,14 +109,11 @@ def _decision() -> GateDecision:
         challenger=np.tile([0.4, 0.6], (n, 1)),
         reward_model=np.full((n, 2), 0.35),
     )
-    return decide(
+    return decide_look(
         rows,
-        settings=GateSettings(),
-        plan=Plan(n_planned=n, sigma_squared=0.01, reward_minimum=0.0, reward_maximum=1.0),
+        GateSettings(),
+        Plan(n_planned=n, sigma_squared=0.01, reward_minimum=0.0, reward_maximum=1.0),
         look=1,
         look_ends=(n,),
-        overlap=0,
-        matured_share=1.0,
         rows_per_day=100.0,
-        n_without_distribution=0,
     )

@@ -11,7 +11,7 @@ import pytest
 from data_contracts.storage import canonical_json
 from flows.report.data_facts import Check, Data
 from flows.report.facts import RunFacts, read_facts
-from flows.report.health import balances, check_lines, health_tiles
+from flows.report.health import balances, budget_lines, check_lines, health_tiles
 from flows.report.page import better_references
 from flows.report.render import render_report, write_report
 from tests.flows.report.example_facts import hold_facts, least_facts, promote_facts
@@ -174,11 +174,14 @@ def test_what_users_write_stays_text() -> None:
         **hold["data"],
         "rows_by_version": [{"policy_version": EVIL, "n": 1}],
         "quarantine_reasons": [{"reason": EVIL, "n": 1}],
+        "channels": [{"channel": EVIL, "n_interactions": 1, "mean": 0.5}],
         "validation": {"level": "ok", "checks": checks, "data_docs": f"javascript:{EVIL}"},
         "drift": {
             **hold["data"]["drift"],
             "reference": EVIL,
             "top": [{**hold["data"]["drift"]["top"][0], "name": EVIL}],
+            "alarms": [{**hold["data"]["drift"]["alarms"][0], "monitors": [EVIL], "reason": EVIL, "since": EVIL}],
+            "budgets": [{"group": EVIL, "threshold": "warn", "at_most": 0.1}],
         },
     }
     facts = hold_facts(
@@ -265,8 +268,8 @@ def test_the_tile_shows_the_challenger_not_a_weight_that_is_one_by_construction(
 def test_evidence_that_is_in_needs_no_more_rows() -> None:
     text = _plain(promote_facts(more=hold_facts().more.model_dump()))
     assert "no more rows are needed" in text
-    assert "What more exploration would change" not in text
-    assert "What more exploration would change" in _plain(hold_facts())
+    assert "Ways to know" not in text
+    assert "Ways to know" in _plain(hold_facts())
 
 
 def test_a_lift_below_zero_is_not_proved_by_waiting() -> None:
@@ -299,6 +302,34 @@ def test_checks_that_passed_are_shown_together_and_failures_alone() -> None:
     assert [c.observed for c in lines] == ["x3 seen", "x50 seen", "all 98 within the limit", "id seen"]
     text = _plain(least_facts(data={"validation": {"level": "block", "checks": [c.model_dump() for c in checks]}}))
     assert "and 95 more" in text
+
+
+def test_drift_shows_its_alarms_and_the_budgets_they_were_raised_under() -> None:
+    text = Page(render_report(hold_facts())).text
+    assert "Alarms in the newest batch" in text
+    assert "position = 3, affinity_12" in text
+    assert "the gate's verdict stays under the new covariates" in text
+    drift = hold_facts().data.drift
+    assert drift is not None
+    lines = budget_lines(drift)
+    assert [(line.group, line.warn, line.block) for line in lines] == [
+        ("action", 0.02, 0.005),
+        ("covariates", 0.14, 0.035),
+        ("all together", pytest.approx(0.16), pytest.approx(0.04)),
+    ]
+    assert all(f"{chance}" in text for chance in (0.02, 0.005, 0.14, 0.035, 0.16, 0.04))
+
+
+def test_channels_and_what_was_not_rewarded_are_shown_where_they_are_known() -> None:
+    text = Page(render_report(hold_facts())).text
+    assert "What each channel gave to matured rows" in text
+    assert "complaint" in text
+    assert "Rewards clipped to their bounds" in text
+    assert "Outcomes of guardrail channels" in text
+    older = hold_facts().data.model_dump(exclude={"channels", "n_clipped", "n_guardrail"})
+    text = Page(render_report(hold_facts(data=older))).text
+    assert "What each channel gave" not in text
+    assert "guardrail channels" not in text
 
 
 def test_drift_that_was_not_judged_is_not_called_ok() -> None:
