@@ -13,7 +13,7 @@ from policies.gate.judging.planning import make_plan
 from policies.gate.records import GateDecision, GateRows
 from policies.gate.settings import GateSettings
 from tests.gate_looks import decide_look
-from tests.gate_worlds import head
+from tests.worlds.gate_worlds import head
 
 N_LOOKS, N_ACTIONS = 50, 5
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from tests.gate_compressed import CompressedLog
-from tests.gate_worlds import Array
+from tests.worlds.gate_compressed import CompressedLog
+from tests.worlds.gate_worlds import Array
 
 NOMINAL: Final = 0.05
 RESAMPLES: Final = 200

@@ -13,8 +13,8 @@ from scipy.stats import beta
 
 from policies.gate.judging.judge import split_alpha
 from tests.benchmarks.gate_peers import promoted_by_peers
-from tests.gate_compressed import draw_log, judge_log
-from tests.gate_worlds import World
+from tests.worlds.gate_compressed import draw_log, judge_log
+from tests.worlds.gate_worlds import World
 
 SLUICE = "Sluice (planned or betting)"
 PLANNED, BETTING = "  its planned branch alone", "  its betting branch alone"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_contracts.units.coordination import find_pushes
-from tests.coordination_worlds import CAMPAIGNS, HONEST, Log, campaign, honest_log
+from tests.worlds.coordination_worlds import CAMPAIGNS, HONEST, Log, campaign, honest_log
 
 pytestmark = pytest.mark.benchmark
 N_HONEST, N_CAMPAIGN = 60, 30

@@ -21,8 +21,8 @@ from policies.ope.episodes import EpisodicTarget, LoggedEpisodes
 from policies.ope.estimates import NORMAL_95
 from policies.ope.records import Evaluation
 from policies.ope.tabular import fit_models, fit_values
-from tests.episodic_worlds import EpisodicWorld, gate_episodes, near, random_policy, random_world
-from tests.icu_world import icu_dynamics, icu_world
+from tests.worlds.episodic_worlds import EpisodicWorld, gate_episodes, near, random_policy, random_world
+from tests.worlds.icu_world import icu_dynamics, icu_world
 
 pytestmark = pytest.mark.benchmark
 Array = NDArray[np.float64]
@@ -276,7 +276,7 @@ def _clinicians() -> Array:
     from onnx import numpy_helper
 
     from policies.action_probabilities import HeadSettings, action_probabilities
-    from tests.icu_world import SAMPLE
+    from tests.worlds.icu_world import SAMPLE
 
     graph = onnx.load(SAMPLE / "champion.onnx").graph
     table = next(numpy_helper.to_array(t) for t in graph.initializer if t.name == "table")

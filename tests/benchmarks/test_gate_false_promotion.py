@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.gate_rates import SLUICE, Table, fill, fresh_seed, size
-from tests.gate_worlds import FAMILIES, World, random_world
+from tests.worlds.gate_worlds import FAMILIES, World, random_world
 
 pytestmark = pytest.mark.benchmark
 

@@ -16,8 +16,8 @@ import pytest
 from policies.gate.judging.judge import Alpha
 from policies.gate.looks.alpha import LedgerSettings, PastSlot, allocate_alpha
 from tests.benchmarks.gate_rates import Rate, fresh_seed, size
-from tests.gate_compressed import draw_log, judge_log
-from tests.gate_worlds import World, conversion_world
+from tests.worlds.gate_compressed import draw_log, judge_log
+from tests.worlds.gate_worlds import World, conversion_world
 
 pytestmark = pytest.mark.benchmark
 

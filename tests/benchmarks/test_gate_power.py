@@ -16,8 +16,8 @@ from policies.gate.judging.judge import planned_bound, split_alpha
 from policies.gate.judging.planned_branch import moments_at_looks
 from policies.gate.judging.spending import boundaries
 from tests.benchmarks.gate_rates import Rate, fresh_seed, size
-from tests.gate_compressed import CompressedLog, differences, draw_log, judge_log, planned_fractions
-from tests.gate_worlds import World, conversion_world, random_world
+from tests.worlds.gate_compressed import CompressedLog, differences, draw_log, judge_log, planned_fractions
+from tests.worlds.gate_worlds import World, conversion_world, random_world
 
 pytestmark = pytest.mark.benchmark
 

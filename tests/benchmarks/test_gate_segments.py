@@ -13,7 +13,7 @@ import pytest
 from policies.gate.judging.judge import judge, split_alpha
 from policies.gate.judging.spending import information_fractions
 from policies.gate.segments.segments import judge_segments
-from tests.segment_worlds import SegmentWorld
+from tests.worlds.segment_worlds import SegmentWorld
 
 pytestmark = pytest.mark.benchmark
 

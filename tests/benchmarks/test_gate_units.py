@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.benchmarks.gate_rates import Rate, fresh_seed, size
-from tests.gate_units import UnitWorld, judge_units
+from tests.worlds.gate_units import UnitWorld, judge_units
 
 pytestmark = pytest.mark.benchmark
 

@@ -17,7 +17,7 @@ from data_contracts.propensities.propensity_section import propensity_section
 from data_contracts.propensities.propensity_settings import PropensitySettings
 from data_contracts.propensities.propensity_tally import PropensityTally
 from tests.data_contracts.small_log import CONTRACT
-from tests.propensity_worlds import WRONG, World, epsilon_greedy, rare_actions, table
+from tests.worlds.propensity_worlds import WRONG, World, epsilon_greedy, rare_actions, table
 
 pytestmark = pytest.mark.benchmark
 N = 100_000

@@ -13,7 +13,7 @@ from data_contracts.checks import CheckResult, Section
 from data_contracts.feedback.feedback_loop import Certainty, feedback_section
 from data_contracts.feedback.feedback_settings import FeedbackSettings
 from data_contracts.feedback.feedback_tally import MAX_LEVELS, FeedbackTally
-from tests.propensity_worlds import epsilon_greedy
+from tests.worlds.propensity_worlds import epsilon_greedy
 
 START = datetime(2026, 10, 5, tzinfo=UTC)  # a Monday
 ACTIONS = tuple(str(a) for a in range(10))

@@ -16,7 +16,7 @@ from data_contracts.propensities.propensity_section import propensity_section
 from data_contracts.propensities.propensity_settings import PropensitySettings
 from data_contracts.propensities.propensity_tally import PropensityTally
 from tests.data_contracts.small_log import CONTRACT
-from tests.propensity_worlds import WRONG, World, epsilon_greedy, rare_actions, table
+from tests.worlds.propensity_worlds import WRONG, World, epsilon_greedy, rare_actions, table
 
 N = 100_000
 WORLDS = (epsilon_greedy(10, 0.1), epsilon_greedy(34, 0.2), rare_actions(10, 1e-3), rare_actions(10, 1e-4))

@@ -12,7 +12,7 @@ from data_contracts.propensities.propensity_calibration import N_BINS, TILTS, bi
 from data_contracts.propensities.propensity_evidence import action_deviations, calibration_log_e, expected_weight
 from data_contracts.propensities.propensity_health import weight_e_value
 from data_contracts.propensities.propensity_tally import PropensityTally
-from tests.propensity_worlds import epsilon_greedy, rare_actions, table
+from tests.worlds.propensity_worlds import epsilon_greedy, rare_actions, table
 
 WORLD = rare_actions(5, 0.01)
 

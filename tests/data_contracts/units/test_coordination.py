@@ -7,7 +7,7 @@ import pytest
 
 from data_contracts.units.coordination import FALSE_ALARMS, MATERIAL, find_pushes
 from data_contracts.units.taste_mixture import fit_habits, tally
-from tests.coordination_worlds import CAMPAIGNS, HONEST, Log, campaign, honest_log
+from tests.worlds.coordination_worlds import CAMPAIGNS, HONEST, Log, campaign, honest_log
 
 
 def _alarms(log: Log) -> list[tuple[int, str]]:

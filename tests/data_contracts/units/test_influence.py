@@ -14,7 +14,7 @@ from data_contracts.checks import CheckResult, Section
 from data_contracts.units.concentration import largest_top, measure_concentration
 from data_contracts.units.influence import influence_section
 from data_contracts.units.influence_settings import InfluenceSettings
-from tests.coordination_worlds import Log, campaign, honest_log
+from tests.worlds.coordination_worlds import Log, campaign, honest_log
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ACTIONS = ("a", "b", "c", "d", "e")

@@ -15,9 +15,9 @@ from policies.gate.judging.judge import judge, split_alpha
 from policies.gate.judging.planned_branch import moments_at_looks
 from policies.gate.judging.statistic import swap
 from policies.gate.records import GateRows, Plan
-from tests.gate_compressed import differences as compressed
-from tests.gate_compressed import draw_log
-from tests.gate_worlds import negative_world
+from tests.worlds.gate_compressed import differences as compressed
+from tests.worlds.gate_compressed import draw_log
+from tests.worlds.gate_worlds import negative_world
 
 ALPHA = split_alpha(0.05)
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tests.gate_compressed import judge_world
-from tests.gate_units import UnitWorld, judge_units
-from tests.gate_worlds import (
+from tests.worlds.gate_compressed import judge_world
+from tests.worlds.gate_units import UnitWorld, judge_units
+from tests.worlds.gate_worlds import (
     FAMILIES,
     World,
     conversion_world,

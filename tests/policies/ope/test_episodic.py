@@ -16,7 +16,7 @@ from policies.ope.episodes import EpisodicTarget, LoggedEpisodes, without_models
 from policies.ope.estimates import clustered_standard_error
 from policies.ope.records import Evaluation
 from policies.ope.tabular import fit_models, fit_ratio
-from tests.episodic_worlds import EpisodicWorld, modelled, near, random_policy, random_world
+from tests.worlds.episodic_worlds import EpisodicWorld, modelled, near, random_policy, random_world
 
 Estimator = Callable[[LoggedEpisodes, EpisodicTarget], Evaluation]
 UNBIASED: dict[str, Estimator] = {"pdis": pdis.evaluate, "wpdis": wpdis.evaluate, "dr_pdis": dr_pdis.evaluate}

@@ -15,7 +15,7 @@ from policies.gate.episodes.episode_rows import EpisodeColumns
 from policies.gate.episodes.episode_settings import EpisodeSettings
 from policies.gate.episodes.episodes import plan_episodes, summarize
 from policies.logged_interactions import LoggedInteractions
-from tests.episodic_worlds import EpisodicWorld, random_policy, random_world
+from tests.worlds.episodic_worlds import EpisodicWorld, random_policy, random_world
 
 NAMES = np.array([f"s{i}" for i in range(6)])
 

@@ -18,7 +18,7 @@ from policies.gate.judging.differences import Differences, one_step
 from policies.gate.judging.judge import judge, split_alpha
 from policies.gate.judging.planned_branch import moments_at_looks
 from policies.gate.records import GateRows, Plan
-from tests.episodic_worlds import EpisodicWorld, gate_episodes, near, random_policy, random_world
+from tests.worlds.episodic_worlds import EpisodicWorld, gate_episodes, near, random_policy, random_world
 
 Array = NDArray[np.float64]
 ROUTES: tuple[Route, ...] = ("dr_pdis", "drl")

@@ -18,7 +18,7 @@ from policies.gate.records import GateRows, Plan
 from policies.gate.segments.segment_evidence import segment_conditions, segments_evidence
 from policies.gate.segments.segment_settings import ProtectedSegments, SegmentSettings
 from policies.gate.segments.segments import Segment, SegmentResult, champion_values, find_segments, judge_segments
-from tests.segment_worlds import LOYAL, SHARES, SegmentWorld
+from tests.worlds.segment_worlds import LOYAL, SHARES, SegmentWorld
 
 PLAN = Plan(n_planned=8000, sigma_squared=0.4, reward_minimum=0.0, reward_maximum=1.0)
 FRACTIONS = (0.5, 1.0)

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from policies.ope.exact import Dynamics, read_dynamics
-from tests.episodic_worlds import EpisodicWorld
+from tests.worlds.episodic_worlds import EpisodicWorld
 
-SAMPLE = Path(__file__).parents[1] / "infra" / "samples" / "icu_sepsis"
+SAMPLE = Path(__file__).parents[2] / "infra" / "samples" / "icu_sepsis"
 N_ACTIONS = 25
 
 

@@ -14,7 +14,7 @@ from policies.gate.judging.judge import Judged, judge, split_alpha
 from policies.gate.judging.planning import make_plan
 from policies.gate.judging.spending import information_fractions
 from policies.gate.records import GateRows
-from tests.gate_worlds import head
+from tests.worlds.gate_worlds import head
 
 N_ACTIONS: Final = 2
 EXPLORATION: Final = 0.5  # weights stay small, so that what a unit's rows share weighs most

@@ -14,7 +14,7 @@ from policies.gate.judging.judge import Alpha, Judged, judge, split_alpha
 from policies.gate.judging.planning import make_plan
 from policies.gate.judging.spending import information_fractions
 from policies.gate.records import GateRows, Plan
-from tests.gate_worlds import Array, Counts, World, draw_counts
+from tests.worlds.gate_worlds import Array, Counts, World, draw_counts
 
 COARSE: Final = 4  # cells that the reward model takes for one: it is mis-specified
 PSEUDO_ROWS: Final = 20  # of the overall mean, added to every average of the reward model
