@@ -21,8 +21,18 @@ class Add(Protocol):
     def __call__(self, path: KeyPath, what: str, *, expected: str, got: str, then: str) -> None: ...
 
 
-def check_gate(add: Add, gate: GateSettings, *, contract: Contract | None, reward: RewardSettings) -> None:
-    """Everything about `gate:` that no single value shows; a contract of None could not be read."""
+def check_gate(
+    add: Add, gate: GateSettings, *, contract: Contract | None, reward: RewardSettings, bound: float | None
+) -> None:
+    """Everything about `gate:` that no single value shows; a contract of None could not be read.
+
+    `bound` is that of the head that is trained: a refresh needs one.
+    """
+    largest = gate.refresh.largest_ratio
+    if gate.claim == "refresh" and (bound is None or bound > largest):
+        then = "Write training.head.bound, or claim a lift."
+        expected = f"a head bounded by {largest:g} (refresh.largest_ratio) or less"
+        add(("gate", "claim"), "claim of a refresh", expected=expected, got=str(bound or "none"), then=then)
     if contract is not None:
         check_segments(add, gate.segments, contract)
         check_guardrails(add, gate.guardrails, contract, reward)

@@ -78,7 +78,9 @@ def check_task(file: TaskFile) -> None:
         elif isinstance(part, GateSettings):
             reward = file.parts.get("reward")
             known = reward if isinstance(reward, RewardSettings) else RewardSettings()
-            check_gate(file.add, part, contract=file.contract, reward=known)
+            training = file.parts.get("training")
+            bound = training.head.bound if isinstance(training, TrainingSettings) else None
+            check_gate(file.add, part, contract=file.contract, reward=known, bound=bound)
         elif isinstance(part, PropensitySettings):
             _check_partial_support(file, part)
         elif isinstance(part, AlertRoute):

@@ -8,9 +8,11 @@ import pytest
 
 from data_contracts.contract import read_contract, shipped_contract
 from data_contracts.rewards.reward_settings import RewardSettings
-from flows.gate_checks import check_guardrails, check_segments
+from flows.gate_checks import check_gate, check_guardrails, check_segments
+from policies.gate.episodes.episode_settings import EpisodeSettings
 from policies.gate.segments.guardrail_settings import GuardrailMargin
 from policies.gate.segments.segment_settings import SegmentSettings
+from policies.gate.settings import GateSettings
 
 CONTRACT = read_contract(shipped_contract("email_retention"))
 REWARD = RewardSettings.model_validate(
@@ -56,3 +58,17 @@ def test_a_margin_of_no_guardrail_and_a_sum_without_bounds() -> None:
         found, {"complain": GuardrailMargin(margin=0.01), "visits": GuardrailMargin(margin=1)}, CONTRACT, REWARD
     )
     assert [(f[0][-1], f[1]) for f in found] == [("complain", "guardrail"), ("visits", "bounds of guardrail visits")]
+
+
+@pytest.mark.parametrize(("bound", "n"), [(None, 1), (3.0, 1), (2.0, 0)])
+def test_a_refresh_needs_a_head_that_is_bounded_as_it_says(bound: float | None, n: int) -> None:
+    found = Found()
+    check_gate(found, GateSettings(claim="refresh"), contract=None, reward=REWARD, bound=bound)
+    assert len(found) == n
+
+
+def test_segments_are_not_asked_of_episodes() -> None:
+    found = Found()
+    gate = GateSettings(episodes=EpisodeSettings(), segments=(_segment("relationship", "loyal"),))
+    check_gate(found, gate, contract=None, reward=REWARD, bound=None)
+    assert len(found) == 1

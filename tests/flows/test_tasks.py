@@ -100,7 +100,7 @@ def test_a_sound_task_is_read(folder: Path) -> None:
     assert resolve(task, "items.csv") == folder / "items.csv"
 
 
-@pytest.mark.parametrize("name", ["digits_bandit", "email_retention", "open_bandit"])
+@pytest.mark.parametrize("name", ["digits_bandit", "email_retention", "icu_sepsis", "open_bandit"])
 def test_the_shipped_tasks_are_sound(name: str) -> None:
     assert name in shipped_tasks()
     assert task_problems(name) == []
