@@ -20,7 +20,7 @@ from flows.champion import ensure_champion
 from flows.context import Context
 from flows.first_day import FirstDayFound, report_first_day
 from flows.ingest import Progress, ingest_source
-from flows.look import Unread, look_of_run, take_look, unread_rows
+from flows.look import look_of_run, take_look
 from flows.monitor import report_after_promotion, report_failure, report_run
 from flows.promote import act_on_verdict, withdraw_if_orphaned
 from flows.records import (
@@ -43,6 +43,7 @@ from flows.snapshot import reference, take_snapshot
 from flows.stages import resting_champion
 from flows.training import open_if_free, require_free_slot, train
 from flows.triggers import Origin, decide_trigger
+from flows.unread import Unread, unread_rows
 from flows.validation import validate
 from policies.gate.looks.ledger import looks_of
 from policies.gate.looks.schedule import NextLook

@@ -10,11 +10,11 @@ from flows.alerts.incidents import open_incidents
 from flows.challenger import gate_settings, open_challenger
 from flows.champion import ensure_champion
 from flows.context import Context
-from flows.look import unread_rows
 from flows.runs import list_runs
 from flows.schedule import next_tick
 from flows.snapshot import take_snapshot
 from flows.stages import standing_of
+from flows.unread import unread_rows
 from policies.gate.looks.ledger import looks_of
 from policies.registry import champion_since, is_frozen, read_version
 

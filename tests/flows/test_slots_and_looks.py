@@ -11,10 +11,11 @@ from data_contracts.errors import BudgetSpent, UsageError
 from data_contracts.home import Home
 from flows.context import Context, open_context
 from flows.ingest import ingest_files
-from flows.look import look_now, take_look, unread_rows
+from flows.look import look_now, take_look
 from flows.snapshot import take_snapshot
 from flows.status import task_status
 from flows.training import open_if_free, require_free_slot, train
+from flows.unread import unread_rows
 from flows.verify import verify_task
 from policies.gate.evidence import load_evidence
 from policies.gate.looks.ledger import looks_of

@@ -12,9 +12,10 @@ from data_contracts.home import create_home
 from flows.context import Context, open_context
 from flows.evaluation import estimate_on_validation, influence_settings, load_pair
 from flows.ingest import ingest_files
-from flows.look import take_look, unread_rows
+from flows.look import take_look
 from flows.snapshot import load_rows, take_snapshot
 from flows.training import open_if_free, train
+from flows.unread import unread_rows
 from flows.verify import verify_task
 from policies.gate.evidence import load_evidence
 from policies.registry import read_version
