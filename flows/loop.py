@@ -226,8 +226,8 @@ def _waits(context: Context, version: int, due: NextLook) -> Waits:
 
 
 def _first_look_is_due(context: Context, run: Run, version: int, unread: Unread) -> bool:
-    """A first look waits for a whole period; without any row that it could wait for it says why, by a refusal."""
-    waits = gate_settings(context, version).close_on_days is not None and unread.n_waiting > 0
+    """A first look waits for a period to close; without any row that it could wait for it says why, by a refusal."""
+    waits = unread.next.closes_at is not None and unread.n_waiting > 0
     return unread.next.ready or not waits or look_of_run(context, version, run.record.run_id) is not None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -97,20 +98,24 @@ def _next_look(
     evidence: list[Evidence],
     rows_per_day: float,
 ) -> NextLook:
-    """Whole periods among the usable rows that began at `started` (n,)."""
+    """Whole periods among the usable rows that began at `started` (n,); for a first look whatever the window has,
+    where it has no whole period and the settings do not make it wait."""
     settings = gate_settings(context, version)
     days = [found.rows.day.min() for found in evidence if found.rows.n and not np.isnat(found.rows.day).any()]
     closed = evidence[-1].decision.evidence["inputs"].get("closes_at") if evidence else None
-    return next_look(
+    ask = partial(
+        next_look,
         started,
         first_at=datetime.combine(min(days).item(), time(), UTC) if days else None,
         read_until=datetime.fromisoformat(closed) if closed else None,
         matured_until=snapshot.as_of - context.task.reward.longest_window,
         as_of=snapshot.as_of,
         min_rows=settings.min_rows_per_look,
-        close_on_days=settings.close_on_days,
         rows_per_day=rows_per_day,
     )
+    due = ask(close_on_days=settings.close_on_days)
+    as_it_is = not evidence and not settings.first_look_waits and not due.reads.any()
+    return ask(close_on_days=None) if as_it_is else due
 
 
 def _episode_start(rows: LoggedInteractions) -> NDArray[np.datetime64]:

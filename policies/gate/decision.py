@@ -89,6 +89,7 @@ def decide(
         "formula": FORMULA,
         "n": rows.n,
         "n_units": len(rows.units[0]),
+        "n_days": None if np.isnat(rows.day).any() else len(np.unique(rows.day)),
         "look": inputs.look,
         "n_looks": settings.looks,
         **_wealth(average, inputs),

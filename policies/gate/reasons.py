@@ -34,6 +34,11 @@ def _beside(evidence: dict[str, Any]) -> tuple[str, ...]:
     found = []
     if left_out:
         found.append(f"{left_out:,} rows were left out: their behavior policy's distribution is not known.")
+    period = evidence["settings"]["close_on_days"]
+    if period is not None and evidence["inputs"]["closes_at"] is None and (evidence["n_days"] or period) < period:
+        found.append(
+            f"The rows are of {evidence['n_days']} days, not of a whole period of {period}: days weigh unevenly."
+        )
     if calendar is not None:
         found.append(calendar["sentence"])
     return tuple(found)

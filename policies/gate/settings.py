@@ -32,6 +32,7 @@ class GateSettings(BaseModel):
     looks: int = Field(5, ge=1, le=500, description="planned looks of one challenger; then its slot closes")
     min_rows_per_look: int = Field(500, ge=1, description="a look waits for this many unread, matured rows")
     close_on_days: int | None = Field(7, ge=1, le=366, description="looks close on whole periods of days; null: never")
+    first_look_waits: bool = Field(False, description="for a whole period; else it reads a shorter window and says so")
     calendar: tuple[SpecialDay, ...] = Field((), description="days that are not like others: a second verdict without")
     minimum_lift: float = Field(0.05, gt=0, description="relative lift worth finding; sizes `how much longer`")
     refresh: RefreshSettings = RefreshSettings()

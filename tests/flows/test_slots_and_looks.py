@@ -49,7 +49,7 @@ def _open(context: Context, snapshot_id: str) -> int:
 
 
 def test_a_look_waits_for_a_whole_week_and_reads_no_half_one(tmp_path: Path) -> None:
-    gate = "{looks: 3, min_rows_per_look: 200, holdback: 0, fragility: {least_seeds: 1}}"
+    gate = "{looks: 3, min_rows_per_look: 200, first_look_waits: true, holdback: 0, fragility: {least_seeds: 1}}"
     context = _task(tmp_path, gate)
     version = _open(
         context, _ingest(context, tmp_path, n=3000, seed=1, day=0, days=12)
@@ -72,6 +72,20 @@ def test_a_look_waits_for_a_whole_week_and_reads_no_half_one(tmp_path: Path) -> 
     assert (read.rows.day.max() - read.rows.day.min()).astype(int) == 6
     assert read.decision.evidence["inputs"]["slot"]["slot_number"] == 1
     assert verify_task(context).problems == ()
+
+
+def test_a_first_look_at_a_shorter_window_says_so_and_the_next_waits(tmp_path: Path) -> None:
+    context = _task(tmp_path, "{looks: 3, min_rows_per_look: 200, holdback: 0, fragility: {least_seeds: 1}}")
+    snapshot_id = _ingest(context, tmp_path, n=1500, seed=6, day=0, days=12)
+    version = _open(context, snapshot_id)
+    due = unread_rows(context, version=version, snapshot_id=snapshot_id)
+    assert (due.next.ready, due.next.closes_at, due.rows.n) == (True, None, due.n_waiting)
+    looked = take_look(context, version=version, snapshot_id=snapshot_id, now=NOW, run_id="one")
+    assert any("not of a whole period of 7: days weigh unevenly" in reason for reason in looked.reasons)
+    later = _ingest(context, tmp_path, n=300, seed=7, day=12, days=1)
+    again = unread_rows(context, version=version, snapshot_id=later)
+    assert not again.next.ready
+    assert "looks close on whole periods of 7 days" in (again.next.why_not or "")
 
 
 def test_every_slot_costs_and_the_last_one_is_not_trained_for(tmp_path: Path) -> None:
