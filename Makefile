@@ -33,7 +33,7 @@ test: setup
 bench: setup
 	$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks
 
-# What the gate promises, over fresh random worlds (about half an hour of CPU). SLUICE_GATE_SEED gives a run again.
+# What the gate promises, over fresh random worlds (about three quarters of an hour of CPU). SLUICE_GATE_SEED gives a run again.
 bench-gate: setup
 	$(BIN)/python -m pytest -q -s -m benchmark $(addprefix tests/benchmarks/,$(GATE))
 
