@@ -17,7 +17,7 @@ N_EPISODES, SEED = 40_000, 20_261_121
 N_STATES, SURVIVED, N_ACTIONS = 713, 714, 25  # states that are not an end come first
 EXPLORATION = 0.2  # of the uniform policy, beside the clinicians'
 NEVER = -30.0  # logarithm that stands for probability 0
-START, DAYS, STEP_HOURS = np.datetime64("2026-04-01", "us"), 230, 4
+START, DAYS, STEP_HOURS = np.datetime64("2026-02-25", "us"), 230, 4
 SEVERITY_GROUPS = 12  # of the coarse column that hides most of the state
 
 
