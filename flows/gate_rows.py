@@ -87,7 +87,7 @@ def plan(context: Context, pair: Pair, *, n_first: int) -> Plan:
     """Scale of the bets, from validation rows alone (they are earlier than the gate window)."""
     settings = gate_settings(context, pair.challenger.version)
     low, high = reward_bounds(context.contract, context.task.reward)
-    rows = validation_rows(context, pair)
+    rows = rows_before(context, pair)
     return make_plan(
         rows,
         n_planned=n_first + (settings.looks - 1) * settings.min_rows_per_look,
@@ -98,7 +98,7 @@ def plan(context: Context, pair: Pair, *, n_first: int) -> Plan:
     )
 
 
-def validation_rows(context: Context, pair: Pair) -> GateRows:
+def rows_before(context: Context, pair: Pair) -> GateRows:
     """The challenger's validation rows as the gate would read them: earlier than its window, and no part of it."""
     rows = pair.trained_on.select(pair.trained_on.split == VALIDATION)
     evaluable = rows.select(np.isin(rows.policy_version, list(evaluable_versions(context))))
@@ -107,7 +107,7 @@ def validation_rows(context: Context, pair: Pair) -> GateRows:
 
 def champion_value(context: Context, pair: Pair) -> float:
     """DR value of the champion on the validation rows, in reward per interaction."""
-    rows = validation_rows(context, pair)
+    rows = rows_before(context, pair)
     logged = LoggedRewards(
         action=rows.action,
         reward=rows.reward,

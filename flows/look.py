@@ -12,7 +12,7 @@ from flows.context import Context
 from flows.evaluation import Pair, load_pair
 from flows.gate_columns import guardrail_rules, read_look
 from flows.gate_episodes import episodes_before
-from flows.gate_rows import champion_value, gate_rows, older_lifts, plan, validation_rows, with_evidence
+from flows.gate_rows import champion_value, gate_rows, older_lifts, plan, rows_before, with_evidence
 from flows.records import Looked
 from flows.settings import code_version
 from flows.snapshot import take_snapshot
@@ -167,7 +167,7 @@ def _guardrails(
     rules = guardrail_rules(
         context,
         unread.table,
-        before=validation_rows(context, pair),
+        before=rows_before(context, pair),
         margins=gate_settings(context, pair.challenger.version).guardrails,
         reward_plan=fixed,
         as_of=as_of,
@@ -199,6 +199,12 @@ def _facts(context: Context, pair: Pair, *, look: int, snapshot_id: str) -> dict
 def look_of_run(context: Context, version: int, run_id: str) -> LookEntry | None:
     """The look that this run took at a version, or None."""
     return next((look for look in _looks(context, version) if look.run_id == run_id), None)
+
+
+def last_look_if_spent(context: Context, version: int) -> Looked | None:
+    """The last planned look at a version that has had all of them; None while some are left."""
+    looks = _looks(context, version)
+    return _looked(context, looks[-1]) if len(looks) >= gate_settings(context, version).looks else None
 
 
 def _looked(context: Context, entry: LookEntry) -> Looked:

@@ -20,7 +20,7 @@ from flows.champion import ensure_champion
 from flows.context import Context
 from flows.first_day import FirstDayFound, report_first_day
 from flows.ingest import Progress, ingest_source
-from flows.look import look_of_run, take_look
+from flows.look import last_look_if_spent, look_of_run, take_look
 from flows.monitor import report_after_promotion, report_failure, report_run
 from flows.promote import act_on_verdict, withdraw_if_orphaned
 from flows.records import (
@@ -190,6 +190,10 @@ def _continue_slot(context: Context, run: Run, snapshot_id: str) -> None:
     if slot.challenger is None:
         return
     version = slot.challenger
+    spent = last_look_if_spent(context, version)
+    if spent is not None:  # its arms go on, or promotion was frozen: what it said may be acted on now
+        run.step("promote_open", Moved, lambda: act_on_verdict(context, spent, may_promote=True, now=now))
+        return
     due = unread_rows(context, version=version, snapshot_id=snapshot_id).next
     if not due.ready and not look_of_run(context, version, run.record.run_id):
         run.step("waits", Waits, lambda: _waits(context, version, due))

@@ -13,6 +13,7 @@ from flows.stages import PatchForm, stage_challenger, why_not_staged
 from policies.gate.arms.stage_settings import StageSettings
 from policies.gate.evidence import load_evidence
 from policies.gate.looks.ledger import looks_of
+from policies.history import Outcome
 from policies.registry import (
     HistoryEntry,
     aliases,
@@ -49,38 +50,52 @@ def act_on_verdict(context: Context, looked: Looked, *, may_promote: bool, now: 
             now=now,
         )
         return _promoted(looked, history_id=entry.index)
-    if looked.verdict == "stage" and not (may_promote and not is_frozen(context.home, context.name)):
-        return _stays(context, looked, "this run never stages, or promotion is frozen since a rollback")
-    if looked.verdict == "stage" and (why := why_not_staged(context, looked, _form(context, looked))) is not None:
-        return _stays(context, looked, why)
     if looked.verdict == "stage":
-        entry = stage_challenger(context, looked, _form(context, looked), now=now)
-        return Moved(
-            champion=entry.version,
-            previous=before["champion"],
-            history_id=entry.index,
-            promoted=False,
-            note=f"version {entry.version} serves in part: {entry.reason}",
-        )
+        return _stage(context, looked, may_promote=may_promote, now=now)
     if looked.final:
-        outcome = looked.verdict if looked.verdict != "hold" else "exhausted"
-        close_challenger(
-            context.home,
-            context.name,
-            version=looked.version,
-            outcome=outcome,
-            reason=looked.reasons[0],
-            actor=context.actor,
-            now=now,
-        )
-        return _stays(context, looked, f"the slot of version {looked.version} is closed: {outcome}")
+        return _close(context, looked, looked.verdict if looked.verdict != "hold" else "exhausted", now=now)
     return _stays(context, looked, f"version {looked.version} waits for look {looked.look + 1} of {looked.n_looks}")
 
 
+def _stage(context: Context, looked: Looked, *, may_promote: bool, now: datetime) -> Moved:
+    """Serve in part. At the last look a canary by unit alone goes on, as its arms end it; all else is exhausted."""
+    if not may_promote or is_frozen(context.home, context.name):
+        return _stays(context, looked, "this run never stages, or promotion is frozen since a rollback")
+    form = _form(context, looked)
+    why = why_not_staged(context, looked, form)
+    ends_by_itself = isinstance(form, StageSettings) and form.by == "unit" and why is None
+    if looked.look >= looked.n_looks and not ends_by_itself:
+        return _close(context, looked, "exhausted", now=now)
+    if why is not None:
+        return _stays(context, looked, why)
+    before = aliases(context.home, context.name)["champion"]
+    entry = stage_challenger(context, looked, form, now=now)
+    return Moved(
+        champion=entry.version,
+        previous=before,
+        history_id=entry.index,
+        promoted=False,
+        note=f"version {entry.version} serves in part: {entry.reason}",
+    )
+
+
+def _close(context: Context, looked: Looked, outcome: Outcome, *, now: datetime) -> Moved:
+    close_challenger(
+        context.home,
+        context.name,
+        version=looked.version,
+        outcome=outcome,
+        reason=looked.reasons[0],
+        actor=context.actor,
+        now=now,
+    )
+    return _stays(context, looked, f"the slot of version {looked.version} is closed: {outcome}")
+
+
 def _form(context: Context, looked: Looked) -> PatchForm | StageSettings:
-    """A patch where a part is proven by itself, else a canary as the task declares it."""
+    """A patch where a part is proven by itself and looks remain to prove the whole, else a canary as declared."""
     found = load_evidence(context.home, context.name, looked.evidence_id).decision.evidence
-    if found["patch"] is not None:
+    if found["patch"] is not None and looked.look < looked.n_looks:
         return PatchForm(found["patch"]["column"], tuple(found["patch"]["values"]))
     return gate_settings(context, looked.version).stage
 

@@ -64,15 +64,15 @@ def unread_rows(context: Context, *, version: int, snapshot_id: str) -> Unread:
     unread, started = later.select(fresh), started[fresh]
     evaluable = np.isin(unread.policy_version, list(evaluable_versions(context)))
     usable, started = unread.select(evaluable), started[evaluable]
-    if gate_settings(context, version).episodes is not None:
-        whole = complete_episodes(usable.episode_id, usable.step, usable.terminated, usable.truncated)
-        usable, started = usable.select(whole), started[whole]
     limit = limit_gate_rows(
         usable,
         read.unit_id if read is not None else np.array([], np.str_),
         settings=influence_settings(manifest),
     )
     kept, started = usable.select(limit.keep), started[limit.keep]
+    if gate_settings(context, version).episodes is not None:  # also those that the limit of a unit would cut
+        whole = complete_episodes(kept.episode_id, kept.step, kept.terminated, kept.truncated)
+        kept, started = kept.select(whole), started[whole]
     rows_per_day = _rows_per_day(rows.select(np.isin(rows.policy_version, list(evaluable_versions(context)))))
     due = _next_look(context, version, snapshot, started, evidence, rows_per_day)
     chosen = kept.select(due.reads)

@@ -73,7 +73,7 @@ def _sections(context: Context, rows: StoredRows, moment: datetime) -> tuple[Sec
     """What is judged beside the contract's own expectations; each needs a few columns of the rows only."""
     reward = context.task.reward
     recent = _gather(rows, OUTCOME_COLUMNS, since=looked_at_since(reward, moment))
-    influence = pa.concat_tables(rows.chunks(INFLUENCE_COLUMNS))
+    influence = _gather(rows, INFLUENCE_COLUMNS)
     return (
         _service_levels(context, rows, moment),
         *log_health(context, rows, as_of=moment),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flows.report.facts import RunFacts
+from policies.gate.conditions import HARM
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def _hold(facts: RunFacts) -> Headline:
 
 def _block(facts: RunFacts) -> Headline:
     failed = [c.name for c in facts.checks.conditions if not c.passed and c.effect == "block"] if facts.checks else []
-    if any(name.endswith("_harm") for name in failed):
+    if any(name in HARM for name in failed):
         return Headline(
             "block",
             "Block",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Effect = Literal["refuse", "block", "stage", "hold"]
+HARM: Final = ("segment_harm", "guardrail_harm")  # names of conditions: proven harm blocks whatever the average says
 STRICTEST_FIRST: Final[tuple[Effect, ...]] = ("refuse", "block", "stage", "hold")
 
 

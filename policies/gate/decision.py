@@ -11,7 +11,7 @@ import numpy as np
 
 from data_contracts.errors import UsageError
 from data_contracts.storage import canonical_json
-from policies.gate.conditions import Condition, strictest
+from policies.gate.conditions import HARM, Condition, strictest
 from policies.gate.episodes.episode_rows import EpisodeColumns
 from policies.gate.episodes.episodic_look import read_episodes
 from policies.gate.inputs import LookInputs
@@ -36,7 +36,6 @@ from policies.gate.shown import estimates_of, how_much_longer, influence_of, tra
 from policies.gate.soundness.soundness import Soundness, assess_soundness
 
 FORMULA: Final = 3  # version of everything that decides; formulas 1 and 2 are in formula_2
-HARM: Final = ("segment_harm", "guardrail_harm")  # proven harm blocks whatever the average says
 PARTS: Final = (
     "exploitation", "placebo", "forgetting", "agreement", "fragility", "segments", "guardrails", "patch", "episodes",
 )  # fmt: skip
@@ -146,12 +145,13 @@ def _evaluability(
 def _question(
     rows: GateRows, episodes: EpisodeColumns | None, settings: GateSettings, plan: Plan, inputs: LookInputs
 ) -> Question:
-    ends, least = inputs.look_ends, settings.min_rows_per_look
+    ends, least, n_episodes = inputs.look_ends, settings.min_rows_per_look, None
     if episodes is not None and rows.n:
         first = np.flatnonzero(episodes.step == 0)
+        n_episodes = len(first)
         ends = tuple(np.searchsorted(first, ends).tolist())
-        least = max(1, round(least * len(first) / rows.n))
-    bias = bias_budget(rows.reward, matured_share=inputs.matured_share)
+        least = max(1, round(least * n_episodes / rows.n))
+    bias = bias_budget(rows.reward, matured_share=inputs.matured_share, n_episodes=n_episodes)
     return Question(settings, plan, inputs, bias, ends=ends, least_per_look=least)
 
 

@@ -45,10 +45,13 @@ class Question:
         return self.plan.reward_maximum - self.plan.reward_minimum
 
 
-def bias_budget(reward: NDArray[np.float64], *, matured_share: float | None) -> float:
-    """(1 - matured share) * mean |reward|: what the rewards that are still out may add to a difference, in reward.
+def bias_budget(reward: NDArray[np.float64], *, matured_share: float | None, n_episodes: int | None = None) -> float:
+    """(1 - matured share) * mean |return|: what the rewards that are still out may add to a difference, in reward.
 
-    `reward` (n,) of the gate rows; a share that is not known is refused elsewhere and adds nothing here.
+    `reward` (n,) of the gate rows, in `n_episodes` episodes (None: each row is one), whose mean |return| is at most
+    the sum of |reward| over their number; a share that is not known is refused elsewhere and adds nothing here.
     Source: statistics of the gate, section 4.3 (bias budget).
     """
-    return 0.0 if matured_share is None or not len(reward) else (1 - matured_share) * float(np.abs(reward).mean())
+    if matured_share is None or not len(reward):
+        return 0.0
+    return (1 - matured_share) * float(np.abs(reward).sum()) / (n_episodes or len(reward))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from policies.gate.conditions import HARM
 from policies.gate.records import Verdict
 
 
@@ -25,7 +26,7 @@ def put_in_words(verdict: Verdict, evidence: dict[str, Any]) -> tuple[str, ...]:
 
 def _matters(condition: dict[str, Any], evidence: dict[str, Any]) -> bool:
     """A condition of a promotion says nothing while there is none to stop; proven harm always does."""
-    return bool(evidence["average"]["lift"]["proven"]) or str(condition["name"]).endswith("_harm")
+    return bool(evidence["average"]["lift"]["proven"]) or condition["name"] in HARM
 
 
 def _beside(evidence: dict[str, Any]) -> tuple[str, ...]:
@@ -55,7 +56,7 @@ def _sentence(verdict: Verdict, evidence: dict[str, Any]) -> str:
         return f"The log proves the challenger worse than the champion {at}; it is blocked."
     if verdict in ("block", "refuse", "stage"):
         ends = {"block": "it is blocked", "refuse": "it cannot be judged", "stage": "it may serve in part"}[verdict]
-        harmful = any(not c["passed"] and c["name"].endswith("_harm") for c in evidence["conditions"])
+        harmful = any(not c["passed"] and c["name"] in HARM for c in evidence["conditions"])
         if not average["lift"]["proven"]:
             return f"The log proves that the challenger harms a part {at}; {ends}."
         but = "harms a part of the traffic" if harmful else "does not meet every condition"

@@ -26,8 +26,8 @@ from tests.tiny_task import rows, write_jsonl, write_task
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def _task(folder: Path, gate: str, *, head: str = "") -> Context:
-    path = write_task(folder / "task", steps=60)
+def open_task(folder: Path, gate: str, *, head: str = "", steps: int = 60) -> Context:
+    path = write_task(folder / "task", steps=steps)
     text = path.read_text()
     line = next(line for line in text.splitlines() if line.startswith("gate: "))
     text = text.replace(line, f"gate: {gate}").replace("  seeds: [0]\n", f"  seeds: [0]\n{head}")
@@ -50,7 +50,7 @@ def _open(context: Context, snapshot_id: str) -> int:
 
 def test_a_look_waits_for_a_whole_week_and_reads_no_half_one(tmp_path: Path) -> None:
     gate = "{looks: 3, min_rows_per_look: 200, first_look_waits: true, holdback: 0, fragility: {least_seeds: 1}}"
-    context = _task(tmp_path, gate)
+    context = open_task(tmp_path, gate)
     version = _open(
         context, _ingest(context, tmp_path, n=3000, seed=1, day=0, days=12)
     )  # the window is its last 4.8 days
@@ -75,7 +75,7 @@ def test_a_look_waits_for_a_whole_week_and_reads_no_half_one(tmp_path: Path) -> 
 
 
 def test_a_first_look_at_a_shorter_window_says_so_and_the_next_waits(tmp_path: Path) -> None:
-    context = _task(tmp_path, "{looks: 3, min_rows_per_look: 200, holdback: 0, fragility: {least_seeds: 1}}")
+    context = open_task(tmp_path, "{looks: 3, min_rows_per_look: 200, holdback: 0, fragility: {least_seeds: 1}}")
     snapshot_id = _ingest(context, tmp_path, n=1500, seed=6, day=0, days=12)
     version = _open(context, snapshot_id)
     due = unread_rows(context, version=version, snapshot_id=snapshot_id)
@@ -90,7 +90,7 @@ def test_a_first_look_at_a_shorter_window_says_so_and_the_next_waits(tmp_path: P
 
 def test_every_slot_costs_and_the_last_one_is_not_trained_for(tmp_path: Path) -> None:
     gate = "{looks: 3, min_rows_per_look: 200, close_on_days: null, ledger: {slots: 1}, fragility: {least_seeds: 1}}"
-    context = _task(tmp_path, gate)
+    context = open_task(tmp_path, gate)
     require_free_slot(context, now=NOW)
     version = _open(context, _ingest(context, tmp_path, n=1500, seed=3, day=0, days=12))
     slot = slot_of(context.home, context.name, version)
@@ -110,7 +110,7 @@ def test_a_refresh_of_a_bounded_head_is_promoted_and_charged(tmp_path: Path) -> 
         "{claim: refresh, refresh: {margin: 0.25, yearly_loss_budget: 0.3, largest_ratio: 1.2}, looks: 3, "
         "min_rows_per_look: 200, close_on_days: null, holdback: 0, fragility: {least_seeds: 1}, ledger: {slots: 1}}"
     )
-    context = _task(tmp_path, gate, head="  head: {bound: 1.2}\n")
+    context = open_task(tmp_path, gate, head="  head: {bound: 1.2}\n")
     snapshot_id = _ingest(context, tmp_path, n=3000, seed=4, day=0, days=12)
     version = _open(context, snapshot_id)
     slot = slot_of(context.home, context.name, version)

@@ -120,7 +120,14 @@ def email_task(folder: Path, *, gate: dict[str, Any] | None = None) -> Context:
     return context
 
 
-def look_at_challenger(context: Context, verdict: Verdict, *, number: int = 1, snapshot_id: str | None = None) -> str:
+def look_at_challenger(
+    context: Context,
+    verdict: Verdict,
+    *,
+    number: int = 1,
+    snapshot_id: str | None = None,
+    patch: dict[str, Any] | None = None,
+) -> str:
     """A look in the ledger with this verdict, at version 2 against version 1; its evidence id."""
     if number == 1:
         open_slot(context.home, context.name, version=ALWAYS, actor="tester", reason="trained", now=START)
@@ -131,7 +138,7 @@ def look_at_challenger(context: Context, verdict: Verdict, *, number: int = 1, s
         reward=np.ones(4), propensity=np.full(4, 0.5), behavior=even, champion=even, challenger=even,
         reward_model=even,
     )  # fmt: skip
-    decision = GateDecision(verdict, ("because",), {})
+    decision = GateDecision(verdict, ("because",), {"patch": patch})
     facts = {"challenger": ALWAYS, "look": number, "snapshot_id": snapshot_id}
     evidence_id = store_evidence(context.home, context.name, rows=rows, decision=decision, facts=facts)
     record_look(

@@ -114,7 +114,6 @@ def check_episodes(
         "lower_tail": tail if math.isfinite(tail) else None,
         "markov": asdict(check),
         "agreement": asdict(agreed),
-        "estimates": [asdict(e) for e in estimate_episodes(episodes)],
     }
     return EpisodesJudged(conditions=(*common, *by_route), evidence=evidence)
 

@@ -33,7 +33,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from data_contracts.errors import BudgetSpent, UsageError
-from policies.gate.judging.judge import Alpha, split_alpha
+from policies.gate.judging.judge import split_alpha
 
 ROUNDING: Final = 1e-9  # of a period's shares, which add up to 1
 
@@ -79,10 +79,6 @@ class SlotAlpha:
     def slot_alpha(self) -> float:
         """Of both branches together."""
         return self.planned + self.anytime
-
-    @property
-    def for_judge(self) -> Alpha:
-        return Alpha(planned=self.planned, anytime=self.anytime)
 
 
 def allocate_alpha(past: Sequence[PastSlot], *, settings: LedgerSettings, alpha: float, now: datetime) -> SlotAlpha:

@@ -14,6 +14,7 @@ import pytest
 from data_contracts.home import Home
 from policies.gate.evidence import store_evidence, verify_evidence
 from policies.gate.looks.ledger import record_look
+from policies.gate.question import bias_budget
 from policies.gate.records import SOURCES, GateDecision, GateRows, Plan
 from policies.gate.segments.guardrail_readings import GuardrailReading
 from policies.gate.segments.guardrail_rules import GuardrailRule, put_together
@@ -115,6 +116,13 @@ def test_rewards_that_are_still_out_cost_their_share(make_rows: MakeRows, settin
     bias = 0.1 * rows.reward.mean()
     assert part.evidence["average"]["lift"]["bias"] == pytest.approx(bias)
     assert part.evidence["lift"]["lower"] == pytest.approx(whole.evidence["lift"]["lower"] - bias, abs=1e-6)
+
+
+def test_rewards_that_are_still_out_of_an_episode_cost_their_share_of_its_return() -> None:
+    reward = np.array([1.0, -1.0, 2.0, 0.0])
+    assert bias_budget(reward, matured_share=0.9) == pytest.approx(0.1 * 1.0)
+    assert bias_budget(reward, matured_share=0.9, n_episodes=2) == pytest.approx(0.1 * 2.0)
+    assert bias_budget(reward, matured_share=None) == 0.0
 
 
 def test_a_day_that_carries_the_lift_shows_in_the_second_verdict(

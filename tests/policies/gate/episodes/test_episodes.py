@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data_contracts.errors import DegenerateData
-from policies.gate.episodes.episode_checks import EpisodesJudged, check_episodes
+from policies.gate.episodes.episode_checks import EpisodesJudged, check_episodes, estimate_episodes
 from policies.gate.episodes.episode_rows import EpisodeColumns, GateEpisodes, complete_episodes, stack_episodes
 from policies.gate.episodes.episode_settings import EpisodeSettings, Route
 from policies.gate.episodes.episodes import Earlier, plan_episodes, stream_of, summarize
@@ -219,10 +219,11 @@ def _failed(judged: EpisodesJudged) -> set[str]:
 
 def test_a_bounded_challenger_in_a_markov_state_passes_by_drl(world: EpisodicWorld) -> None:
     champion, challenger = _policies(world, bound=1.1)
-    judged = _checked(_episodes(world, champion, challenger, n=3_000), route="drl")
+    episodes = _episodes(world, champion, challenger, n=3_000)
+    judged = _checked(episodes, route="drl")
     assert not _failed(judged)
     assert judged.evidence["markov"]["passed"]
-    assert {e["estimator"] for e in judged.evidence["estimates"]} == {"pdis", "wpdis", "dr_pdis", "drl", "fqe"}
+    assert {e.estimator for e in estimate_episodes(episodes)} == {"pdis", "wpdis", "dr_pdis", "drl", "fqe"}
 
 
 def test_products_of_weights_hold_the_dr_pdis_route_and_say_what_to_do(world: EpisodicWorld) -> None:

@@ -26,7 +26,7 @@ def test_the_first_slot_by_hand() -> None:
     assert first.slot_alpha == pytest.approx(0.001)
     assert (first.slot_number, first.n_slots, first.n_promoted_before) == (1, 50, 0)
     assert (first.period_started_at, first.period_ends_at) == (START, START + timedelta(days=365))
-    assert first.for_judge.threshold == pytest.approx(5000)
+    assert 1 / first.anytime == pytest.approx(5000)  # what the e-value has to reach
 
 
 def test_promotions_buy_betting_more_and_the_planned_branch_nothing() -> None:
