@@ -34,6 +34,7 @@ CONFIGURATION: dict[str, str | None] = {
 }
 STATISTICS = ("interaction_id", "occurred_at", "observed_at")  # columns whose least and greatest value a reader may ask
 DIGESTS = ("row_digest",)  # texts of one length
+GROUP_ROWS = 131_072  # rows that wait, in all files together, until each file writes its own
 SAMPLE = 2000  # rows that decide how the columns of a file are encoded
 
 
@@ -112,11 +113,17 @@ def write_files(
     """Write `rows` as one Parquet file per partition value, in the order of the rows; not yet in the table."""
     batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
     files: dict[date | None, _ParquetFile] = {}
+    n_waiting = 0
     for batch in batches:
         for value, part in _partitions(batch, partition_by):
             if value not in files:
                 files[value] = _ParquetFile(part)
-            files[value].write(part)
+            files[value].add(part)
+        n_waiting += batch.num_rows
+        if n_waiting >= GROUP_ROWS:
+            for file in files.values():
+                file.write()
+            n_waiting = 0
     folders = {value: "" if value is None else f"{partition_by}={value}/" for value in sorted(files, key=str)}
     return [files[value].finish(root, f"{folder}{stem}.parquet", value) for value, folder in folders.items()]
 
@@ -190,6 +197,7 @@ class _ParquetFile:
 
     def __init__(self, rows: pa.RecordBatch) -> None:
         self._sink = pa.BufferOutputStream()
+        self._waiting: list[pa.RecordBatch] = []
         self._n_rows = 0
         self._notes: dict[str, Note] = {}
         repetitive = _repetitive(rows)
@@ -203,14 +211,21 @@ class _ParquetFile:
             write_statistics=[name for name in STATISTICS if name in rows.schema.names],
         )
 
-    def write(self, rows: pa.RecordBatch) -> None:
-        self._writer.write_batch(rows)
+    def add(self, rows: pa.RecordBatch) -> None:
+        self._waiting.append(rows)
         self._n_rows += rows.num_rows
         for name, column in zip(rows.schema.names, rows.columns, strict=True):
             found = note(column)
             self._notes[name] = self._notes[name].plus(found) if name in self._notes else found
 
+    def write(self) -> None:
+        """What waits becomes a row group: a large one is cheaper to write, and to read."""
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_batches(self._waiting))
+            self._waiting = []
+
     def finish(self, root: Path, name: str, partition: date | None) -> DataFile:
+        self.write()
         self._writer.add_key_value_metadata(to_footer(self._notes))
         self._writer.close()
         data = self._sink.getvalue()
@@ -226,10 +241,11 @@ def _repetitive(rows: pa.RecordBatch) -> list[str]:
 
 
 def _encodings(schema: pa.Schema, repetitive: Sequence[str]) -> dict[str, str]:
-    """How the other columns are laid out, where that is cheaper to compress and smaller: times, and digests."""
-    times = {f.name: "DELTA_BINARY_PACKED" for f in schema if pa.types.is_timestamp(f.type)}
+    """How the other columns are laid out, where that is cheaper to compress: times, whole numbers and digests."""
+    whole = (f.name for f in schema if pa.types.is_timestamp(f.type) or pa.types.is_integer(f.type))
+    packed = dict.fromkeys(whole, "DELTA_BINARY_PACKED")
     digests = {name: "DELTA_LENGTH_BYTE_ARRAY" for name in DIGESTS if name in schema.names}
-    return {name: encoding for name, encoding in (times | digests).items() if name not in repetitive}
+    return {name: encoding for name, encoding in (packed | digests).items() if name not in repetitive}
 
 
 def _same(a: pa.DataType, b: pa.DataType) -> bool:

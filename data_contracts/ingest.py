@@ -89,7 +89,7 @@ def ingest(
         raise UsageError(
             "no files to ingest: expected one path or more, got none. Name a file, or a glob that matches."
         )
-    with ingest_lock(home, task) as scratch:
+    with kept_memory(), ingest_lock(home, task) as scratch:
         files = tuple(_source_file(Path(path)) for path in paths)
         replaced = None if replacement is None else find_batch(home, task, replacement.batch_id, kind=kind)
         supersedes = None if replaced is None else replaced.batch_id
@@ -131,8 +131,7 @@ def _stage(batch: Batch, staging: Staging, progress: Progress) -> tuple[tuple[Fi
             n_skipped += known[file.sha256]
             progress(known[file.sha256])
         else:
-            with kept_memory():
-                known[file.sha256] = _stage_file(batch, number, staging, progress)
+            known[file.sha256] = _stage_file(batch, number, staging, progress)
         read.append(FileRecord(file.path.name, file.sha256, known[file.sha256]))
     return tuple(read), n_skipped
 

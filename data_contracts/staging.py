@@ -19,6 +19,7 @@ from data_contracts.interactions import quarantine_schema
 
 HELD_BYTES = 400_000_000  # rows beyond it go to disk, which costs a fifth of the time of an ingest
 CHUNK_BYTES = 250_000_000  # of rows that are written to the store at once
+END = 8  # bytes that end a stream
 LINE_BITS = 40  # a position is file number * 2^40 + line
 POSITION, OFFSET = "sluice:position", "sluice:offset"  # names that no contract can give a column
 
@@ -50,15 +51,14 @@ def kept_memory() -> Iterator[None]:
 class Staging:
     """Accepted rows with their position and offset, and quarantined lines; `folder` holds what is too much for memory.
 
-    `batch_id` is the same in all rows, so it is not kept but put back.
+    Columns that say nothing of a row are not kept but put back: `batch_id`, the same in all, and those without a value.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self.schema = schema
-        kept = [field for field in schema if field.name != "batch_id"]
-        fields = [*kept, pa.field(POSITION, pa.int64()), pa.field(OFFSET, pa.int64())]
-        self._accepted = _Spool(folder / "accepted.arrow", pa.schema(fields))
-        self._rejected = _Spool(folder / "rejected.arrow", quarantine_schema())
+        places = [pa.field(POSITION, pa.int64()), pa.field(OFFSET, pa.int64())]
+        self._accepted = _Spool(folder / "accepted.arrows", pa.schema([*schema, *places]))
+        self._rejected = _Spool(folder / "rejected.arrows", quarantine_schema())
         self._batch_id = ""
 
     def __enter__(self) -> Staging:
@@ -71,10 +71,12 @@ class Staging:
 
     def accept(self, rows: pa.Table, *, positions: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
         """Keep `rows` (n rows, columns of the schema) with their positions (n,) and byte offsets (n,)."""
-        if rows.num_rows:
-            self._batch_id = rows["batch_id"][0].as_py()
-        placed = rows.append_column(POSITION, pa.array(positions)).append_column(OFFSET, pa.array(offsets))
-        self._accepted.add(placed.drop_columns(["batch_id"]))
+        if not rows.num_rows:
+            return
+        self._batch_id = rows["batch_id"][0].as_py()
+        told = [name for name in rows.column_names if name != "batch_id" and rows[name].null_count < rows.num_rows]
+        placed = rows.select(told).append_column(POSITION, pa.array(positions)).append_column(OFFSET, pa.array(offsets))
+        self._accepted.add(placed)
 
     def reject(self, lines: list[dict[str, object]]) -> None:
         """Keep lines with the fields of the quarantine table."""
@@ -86,7 +88,7 @@ class Staging:
         self._rejected.close()
 
     def accepted(self) -> pa.Table:
-        """All accepted rows without their batch id; what is on disk is mapped. After close."""
+        """All accepted rows with the columns that were kept; what is on disk is mapped. After close."""
         return self._accepted.read()
 
     def rejected(self) -> pa.Table:
@@ -114,48 +116,74 @@ class Staging:
         def complete() -> Iterator[pa.RecordBatch]:
             for batch in batches:
                 kept = _without(batch, dropped)
-                batch_ids = pa.repeat(self._batch_id, kept.num_rows)
-                columns = [batch_ids if name == "batch_id" else kept[name] for name in self.schema.names]
+                cells = dict(zip(kept.schema.names, kept.columns, strict=True))
+                cells["batch_id"] = pa.repeat(self._batch_id, kept.num_rows)
+                columns = [cells[f.name] if f.name in cells else pa.nulls(kept.num_rows, f.type) for f in self.schema]
                 yield pa.record_batch(columns, schema=self.schema)
 
         return pa.RecordBatchReader.from_batches(self.schema, complete())
 
 
 class _Spool:
-    """Rows in order: in memory until they are more than HELD_BYTES, from then on all of them in an Arrow file."""
+    """Rows in order, the first HELD_BYTES of them in memory and the others in a file, some with fewer columns.
+
+    They are copied into one stretch of memory, so that what a block needed is free for the next one, and the system
+    clears fewer pages. Large pages would cost more: it looks for them.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path, self._schema = path, schema
-        self._held: list[pa.RecordBatch] = []
-        self._size = 0
-        self._writer: pa.ipc.RecordBatchFileWriter | None = None
+        self._memory = mmap.mmap(-1, HELD_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # none is taken yet
         self._mapped: mmap.mmap | None = None
+        self._held = 0  # bytes of the memory
+        self._sink: pa.NativeFile = pa.FixedSizeBufferWriter(pa.py_buffer(self._memory))
+        self._stream: pa.ipc.RecordBatchStreamWriter | None = None  # one after another, each of one schema
+        self._of_stream: pa.Schema | None = None
 
     def add(self, rows: pa.Table) -> None:
-        self._held += rows.to_batches()
-        self._size += rows.nbytes
-        if self._size > HELD_BYTES:
-            self._writer = self._writer or pa.ipc.new_file(self._path, self._schema)
-            for batch in self._held:
-                self._writer.write_batch(batch)
-            self._held = []
+        for batch in rows.to_batches():
+            if not self._has_room(batch):
+                self._end_stream()
+                self._sink = pa.OSFile(str(self._path), "wb")
+            if self._stream is None or batch.schema != self._of_stream:
+                self._end_stream()
+                self._stream, self._of_stream = pa.ipc.new_stream(self._sink, batch.schema), batch.schema
+            self._stream.write_batch(batch)
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self._end_stream()
+        self._sink.close()
 
     def read(self) -> pa.Table:
-        if self._writer is None:
-            return pa.Table.from_batches(self._held, schema=self._schema)
-        if self._mapped is None:
-            with self._path.open("rb") as stream:
-                self._mapped = mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ)
-        return pa.ipc.open_file(pa.py_buffer(self._mapped)).read_all()
+        if self._mapped is None and self._path.exists():
+            with self._path.open("rb") as file:
+                self._mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        parts = [*_streams(pa.py_buffer(self._memory)[: self._held]), *_streams(pa.py_buffer(self._mapped or b""))]
+        return pa.concat_tables(parts, promote_options="default") if parts else self._schema.empty_table()
 
     def forget(self) -> None:
         """Give back the memory of what was read from disk; it is read again when it is touched."""
         if self._mapped is not None:
             self._mapped.madvise(mmap.MADV_DONTNEED)
+
+    def _has_room(self, batch: pa.RecordBatch) -> bool:
+        """Whether the rows may be written where the ones before them were: a file always has room."""
+        size = pa.ipc.get_record_batch_size(batch) + batch.schema.serialize().size + 2 * END
+        return isinstance(self._sink, pa.OSFile) or self._sink.tell() + size <= HELD_BYTES
+
+    def _end_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        if not isinstance(self._sink, pa.OSFile) and not self._sink.closed:
+            self._held = self._sink.tell()
+
+
+def _streams(data: pa.Buffer) -> Iterator[pa.Table]:
+    """The tables of streams one after another; no copy."""
+    with pa.BufferReader(data) as reader:
+        while reader.tell() < data.size:
+            yield pa.ipc.open_stream(reader).read_all()
 
 
 def _without(batch: pa.RecordBatch, dropped: NDArray[np.int64]) -> pa.RecordBatch:

@@ -20,7 +20,7 @@ from data_contracts.errors import InputError
 from data_contracts.log_columns import LogColumn, by_word, detect_naming
 from data_contracts.readers.block import Block, Rejected
 from data_contracts.readers.cells import typed_block
-from data_contracts.readers.commas import cut_at_commas
+from data_contracts.readers.commas import Cells, cut_at_commas, texts
 from data_contracts.readers.lines import RETURN, Lines, read_lines
 
 QUOTE = ord('"')
@@ -78,11 +78,19 @@ def _wrong_header(path: Path, expected: str, got: str) -> InputError:
 
 def _block(lines: Lines, header: Sequence[LogColumn]) -> Block:
     rejected: list[Rejected] = []
-    index, rows = cut_at_commas(lines, np.flatnonzero(_plain(lines)), [c.name for c in header])
+    index, cells = cut_at_commas(lines, np.flatnonzero(_plain(lines)), len(header))
+    rows = pa.table({c.name: _texts(cells, k) for k, c in enumerate(header)})
     others, other_rows = _parse_each(lines, np.delete(np.arange(lines.n), index), header, rejected)
     if len(others):
         index, rows = np.concatenate([index, others]), pa.concat_tables([rows, other_rows])
     return typed_block(lines, index, rows, header, rejected)
+
+
+def _texts(cells: Cells, k: int) -> pa.Array:
+    """The texts of a column; null where there is none."""
+    starts, ends = cells.starts[k], cells.ends[k]
+    there = ends > starts
+    return texts(cells.data, starts, ends, there=None if there.all() else there)
 
 
 def _plain(lines: Lines) -> NDArray[np.bool_]:

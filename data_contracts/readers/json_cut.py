@@ -17,21 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data_contracts.readers.block import whole
-from data_contracts.readers.commas import cut_at_commas
+from data_contracts.readers.commas import Indices, Mask, Places, cut_at_commas, text_array, texts
 from data_contracts.readers.lines import Lines
 
 QUOTE, BACKSLASH, SPACE, MINUS, POINT, ZERO = (ord(c) for c in '"\\ -.0')
 SPELLINGS = ((",", ":"), (", ", ": "))  # what writers put before a key, and after it
 LONGEST = {pa.float64(): 200, pa.int64(): 18}  # bytes: without an exponent such numbers surely fit the type
-BARE = {  # how values that are no strings are written in JSON, as far as the type surely holds them
+BARE = {  # how numbers are written in JSON, as far as the type surely holds them
     pa.float64(): r"^-?(0|[1-9][0-9]{0,99})(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$",
     pa.int64(): r"^-?(0|[1-9][0-9]{0,17})$",
-    pa.bool_(): r"^(true|false)$",
 }
 
-Indices = NDArray[np.int64]  # (n,) of lines
-Mask = NDArray[np.bool_]  # (n,)
 Types = Mapping[str, pa.DataType]
 
 
@@ -47,7 +43,7 @@ class Form:
 def form_of(sample: Sequence[tuple[bytes, Mapping[str, object]]], types: Types) -> Form | None:
     """The form of most lines of a sample, each with the object on it; None when it is not one that can be cut."""
     words = max(Counter(tuple(row) for _, row in sample).items(), key=lambda item: item[1], default=((), 0))[0]
-    if not words or any(types.get(word) not in (pa.string(), *BARE) for word in words):
+    if not words or any(types.get(word) not in (pa.string(), pa.bool_(), *BARE) for word in words):
         return None
     names = [json.dumps(word, ensure_ascii=False) for word in words]
     if any("," in name or "\\" in name for name in names):
@@ -64,11 +60,12 @@ def cut(lines: Lines, index: Indices, form: Form, types: Types) -> tuple[Indices
     """Those of the lines `index`, all valid text, that have the form, and as many rows; timestamps stay text."""
     index = _plain(lines, index)
     n_all = int(np.count_nonzero(lines.codes == QUOTE))  # now, while the block is in the processor's cache
-    index, rows = cut_at_commas(lines, index, form.words)
+    index, cells = cut_at_commas(lines, index, len(form.words))
     fits, nulls = np.ones(len(index), dtype=np.bool_), np.zeros(len(index), dtype=np.int64)
     values: dict[str, pa.Array] = {}
-    for word, before, after in zip(form.words, form.before, form.after, strict=True):
-        values[word], good = _values(whole(rows[word]), before, after, types[word])
+    for k, (word, before, after) in enumerate(zip(form.words, form.before, form.after, strict=True)):
+        column = _Column(cells.data, lines.codes, cells.starts[k], cells.ends[k])
+        values[word], good = _values(column, before, after, types[word])
         if good is not None:
             fits &= good
             nulls += ~_mask(values[word].is_valid()) if types[word] == pa.string() else 0
@@ -90,50 +87,67 @@ def _plain(lines: Lines, index: Indices) -> Indices:
     return np.flatnonzero(chosen & (lines.text_ends() > lines.starts))
 
 
-def _values(cells: pa.Array, before: str, after: str, type_: pa.DataType) -> tuple[pa.Array, Mask | None]:
+def _values(column: _Column, before: str, after: str, type_: pa.DataType) -> tuple[pa.Array, Mask | None]:
     """Values of the type, and (n,) whether a cell holds one or null; None where none is null and all hold one."""
-    quote = '"' if type_ == pa.string() else ""
-    first, last = before + quote, quote + after
-    there = _framed(cells, first, last)
-    values = _inner(cells, there, len(first.encode()), len(last))
-    if not quote:
-        values = _written(values, type_)
-    if values.null_count:
-        there = _mask(values.is_valid()) | _mask(pc.equal(cells, before + "null" + after))
-    return values, there
+    if type_ == pa.string():
+        there = column.framed(before + '"', '"' + after)
+        if there is None:
+            return column.inner(before + '"', '"' + after, there), None
+        null = column.says("null", before, after, column.framed(before, after))
+        return column.inner(before + '"', '"' + after, there), there | null
+    there = column.framed(before, after)
+    null = column.says("null", before, after, there)
+    if type_ == pa.bool_():
+        true, false = (column.says(word, before, after, there) for word in ("true", "false"))
+        return pa.array(true, mask=~(true | false)), true | false | null
+    if null.any():
+        there = ~null if there is None else there & ~null
+    values = _written(column.inner(before, after, there), type_)
+    return values, _mask(values.is_valid()) | null if values.null_count else None
 
 
-def _framed(cells: pa.Array, first: str, last: str) -> Mask | None:
-    """(n,) True where a cell begins and ends so; None where all do."""
-    wide = np.diff(_offsets(cells)) >= len((first + last).encode())
-    begun, ended = pc.starts_with(cells, first), pc.ends_with(cells, last)
-    if wide.all() and begun.true_count == len(cells) == ended.true_count:
-        return None
-    return wide & _mask(pc.and_(begun, ended))
+@dataclass(frozen=True, slots=True, repr=False)
+class _Column:
+    """The cells between the same two commas of n lines. Of each the key before its value, and what is after it."""
 
+    data: bytearray
+    codes: NDArray[np.uint8]
+    starts: Places  # (n,)
+    ends: Places  # (n,)
 
-def _offsets(texts: pa.Array) -> NDArray[np.int32]:
-    """(n + 1,) where the texts begin in their buffer, and where the last one ends; no copy."""
-    return np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    def framed(self, before: str, after: str) -> Mask | None:
+        """(n,) True where a cell begins and ends so; None where all do."""
+        good: Mask = self.ends - self.starts >= len((before + after).encode())
+        begun = pc.starts_with(text_array(self.data, np.append(self.starts, self.ends[-1:])), before)
+        if begun.true_count < len(good):
+            good &= _mask(begun)
+        for k, code in enumerate(reversed(after.encode()), start=1):
+            good &= self.codes[self.ends - k] == code
+        return None if good.all() else good
 
+    def says(self, text: str, before: str, after: str, framed: Mask | None) -> Mask:
+        """(n,) True where a cell that is framed (None: all are) has just `text` in it."""
+        found: Mask = self.ends - self.starts == len((before + text + after).encode())
+        if framed is not None:
+            found &= framed
+        at = np.flatnonzero(found)
+        for k, code in enumerate(reversed(text.encode()), start=len(after) + 1):
+            at = at[self.codes[self.ends[at] - k] == code]
+        found[:] = False
+        found[at] = True
+        return found
 
-def _inner(cells: pa.Array, there: Mask | None, first: int, last: int) -> pa.Array:
-    """The text of each cell without its first and last bytes; null where it is not `there`."""
-    n, at = len(cells), _offsets(cells)
-    bounds = np.empty(2 * n + 1, dtype=np.int32)  # of a text, what follows it, a text, …
-    if there is None:
-        np.add(at[:-1], first, out=bounds[0:-1:2])
-        np.subtract(at[1:], last, out=bounds[1::2])
-    else:
-        bounds[0:-1:2], bounds[1::2] = at[:-1] + first * there, at[1:] - last * there
-    bounds[-1] = at[-1]
-    pieces = pa.StringArray.from_buffers(2 * n, pa.py_buffer(bounds), cells.buffers()[2])
-    return pieces.take(pa.array(np.arange(0, 2 * n, 2, dtype=np.int32), mask=None if there is None else ~there))
+    def inner(self, before: str, after: str, framed: Mask | None) -> pa.Array:
+        """The text of each cell between `before` and `after`; null where it is not framed by them (None: all are)."""
+        n_before, n_after = len(before.encode()), len(after)
+        if framed is None:
+            return texts(self.data, self.starts + n_before, self.ends - n_after)
+        return texts(self.data, self.starts + n_before * framed, self.ends - n_after * framed, there=framed)
 
 
 def _written(texts: pa.Array, type_: pa.DataType) -> pa.Array:
     """The texts that are values of the type as JSON writes them, else null."""
-    if type_ != pa.bool_() and _plain_numbers(texts, LONGEST[type_]):
+    if _plain_numbers(texts, LONGEST[type_]):
         try:
             return texts.cast(type_)
         except pa.ArrowInvalid:  # 1-2 begins and ends as a number does
@@ -162,6 +176,11 @@ def _plain_numbers(texts: pa.Array, longest: int) -> bool:
     leading, second = codes[start], codes[np.minimum(start + 1, last)]
     alone = (leading != ZERO) | (start == last) | (second == POINT)
     return bool((_digit(leading) & _digit(codes[last]) & alone & (start <= last)).all())
+
+
+def _offsets(texts: pa.Array) -> Places:
+    """(n + 1,) where the texts begin in their buffer, and where the last one ends; no copy."""
+    return np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset : texts.offset + len(texts) + 1]
 
 
 def _digit(codes: NDArray[np.uint8]) -> Mask:

@@ -28,7 +28,6 @@ from data_contracts.readers.lines import Lines, read_lines
 
 OPEN, CLOSE = ord("{"), ord("}")
 FIRST_SAMPLE, SAMPLE = 100, 10  # lines of the first and of later blocks that decide which words a file uses
-MOST_BYTES = 1 << 28  # of a block that is cut, with 32-bit offsets; a larger one is a single line for the most part
 PIECE = 512  # lines of a refused block are tried again in pieces; those of a refused piece are read one by one
 
 Part = tuple[NDArray[np.int64], pa.Table]  # indices of lines, and as many rows
@@ -125,7 +124,7 @@ def _plain(lines: Lines) -> NDArray[np.bool_]:
 
 
 def _cut(lines: Lines, plain: NDArray[np.bool_], dialect: _Dialect) -> list[Part]:
-    if dialect.form is None or len(lines.data) > MOST_BYTES:
+    if dialect.form is None:
         return []
     index, rows = cut(lines, np.flatnonzero(plain), dialect.form, dialect.types)
     return [(index, dialect.named(rows))]

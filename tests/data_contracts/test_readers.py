@@ -439,11 +439,12 @@ def test_a_line_means_the_same_alone_in_a_block_and_read_slowly(
     assert Counter(alone) == Counter(together) == Counter(slowly)
 
 
-def test_lines_of_another_length_are_named_wherever_the_parser_cuts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("most_bytes", [commas_module.MOST_BYTES, 1])
+def test_lines_of_another_length_are_named_and_no_cell_goes_to_its_neighbour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ) -> None:
-    """The parser of plain CSV counts its rows over many pieces; the line that it leaves out must be the right one."""
-    monkeypatch.setattr(commas_module, "CACHED_BYTES", 1)  # two lines at a time
+    """Whether a block is cut at its commas or is too large for it."""
+    monkeypatch.setattr(commas_module, "MOST_BYTES", most_bytes)
     path = csv_file(tmp_path / "log.csv", rows(60))
     header, *lines = path.read_bytes().splitlines()
     short = {3, 4, 30, 59}  # the others keep their place
