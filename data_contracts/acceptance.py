@@ -116,9 +116,7 @@ def _with_channel(table: pa.Table, standard: Standard) -> pa.Table:
 def _complete(table: pa.Table, standard: Standard) -> pa.Table:
     """Rows in the store's schema: absent columns null, and the columns that Sluice adds."""
     n = table.num_rows
-    digested = [c.name for c in standard.columns if c.name != "contract_version"]
     cells = {name: table[name] for name in table.column_names}
-    cells["row_digest"] = row_digests(table, digested)
     cells["batch_id"] = pa.repeat(standard.batch_id, n)
     cells["day"] = pc.cast(table[EVENT_TIME[standard.kind]], pa.date32(), safe=False)
     if standard.kind == "interactions":

@@ -106,7 +106,7 @@ def commit_batch(
 def settle(batch: Batch, staging: Staging, *, stored: list[str], n_skipped: int, scratch: Path) -> Settled:
     """Meet the staged rows with those of the files `stored`: what is new, what is a duplicate, what conflicts."""
     rows, rejected = staging.accepted(), staging.rejected()
-    known = find_known(keys_of(rows, batch.kind), stored, kind=batch.kind, batch_id=batch.batch_id, scratch=scratch)
+    known = find_known(rows, stored, kind=batch.kind, batch_id=batch.batch_id, scratch=scratch)
     conflicts = known.filter(pc.invert(known["same"]))
     erased = pc.equal(rejected["reason"], ERASED)
     return Settled(
@@ -143,22 +143,6 @@ def batch_record(
         ingested_at=batch.now,
         n_erased=settled.n_erased,
         supersedes=batch.supersedes,
-    )
-
-
-def keys_of(rows: pa.Table, kind: Kind) -> pa.Table:
-    """What find_known compares: position, identity and digest of the rows."""
-    channel = pa.repeat("", rows.num_rows)
-    if kind == "outcomes":
-        moments = rows["observed_at"].cast(pa.int64()).cast(pa.string())
-        channel = pc.binary_join_element_wise(rows["channel"], moments, "\0")
-    return pa.table(
-        {
-            "position": rows[POSITION],
-            "interaction_id": rows["interaction_id"],
-            "channel": channel,
-            "row_digest": rows["row_digest"],
-        }
     )
 
 

@@ -33,7 +33,6 @@ CONFIGURATION: dict[str, str | None] = {
     "delta.enableExpiredLogCleanup": "false",
 }
 STATISTICS = ("interaction_id", "occurred_at", "observed_at")  # columns whose least and greatest value a reader may ask
-DIGESTS = ("row_digest",)  # texts of one length
 GROUP_ROWS = 131_072  # rows that wait, in all files together, until each file writes its own
 SAMPLE = 2000  # rows that decide how the columns of a file are encoded
 
@@ -241,11 +240,9 @@ def _repetitive(rows: pa.RecordBatch) -> list[str]:
 
 
 def _encodings(schema: pa.Schema, repetitive: Sequence[str]) -> dict[str, str]:
-    """How the other columns are laid out, where that is cheaper to compress: times, whole numbers and digests."""
-    whole = (f.name for f in schema if pa.types.is_timestamp(f.type) or pa.types.is_integer(f.type))
-    packed = dict.fromkeys(whole, "DELTA_BINARY_PACKED")
-    digests = {name: "DELTA_LENGTH_BYTE_ARRAY" for name in DIGESTS if name in schema.names}
-    return {name: encoding for name, encoding in (packed | digests).items() if name not in repetitive}
+    """How the other columns are laid out, where that is cheaper to compress: times, and whole numbers."""
+    whole = [f.name for f in schema if pa.types.is_timestamp(f.type) or pa.types.is_integer(f.type)]
+    return {name: "DELTA_BINARY_PACKED" for name in whole if name not in repetitive}
 
 
 def _same(a: pa.DataType, b: pa.DataType) -> bool:

@@ -1,39 +1,22 @@
--- Rows of this batch that are not new, with what they meet: a row in the store, or the first of the batch.
--- `mine` is not empty after a crash only: then the row that was committed stays the first.
-with earlier as (
-    select * from stored where batch_id <> $batch_id
-),
-mine as (
-    select * from stored where batch_id = $batch_id
-),
-met as (
-    select staged.position, staged.row_digest = earlier.row_digest as same, earlier.batch_id
-    from staged join earlier using (interaction_id, channel)
+-- Rows of this batch that repeat another of it, with the first one of their identity; not those that meet an earlier row
+-- of the store. A row of the store is of this very batch after a crash only: then the row that was committed is first.
+with mine as (
+    select row, same from met where batch_id = $batch_id
 ),
 repeated as (
     select interaction_id, channel
     from staged
     group by interaction_id, channel
     having count(*) > 1
-),
-ranked as (
-    select
-        staged.position,
-        staged.row_digest,
-        first_value(staged.position) over same_identity as first_position,
-        first_value(staged.row_digest) over same_identity as first_digest
-    from staged
-    join repeated using (interaction_id, channel)
-    left join mine using (interaction_id, channel)
-    window same_identity as (
-        partition by staged.interaction_id, staged.channel
-        order by coalesce(mine.row_digest <> staged.row_digest, false), staged.position
-    )
 )
-select position, same, batch_id from met
-union all
-select position, row_digest = first_digest as same, $batch_id as batch_id
-from ranked
-where position <> first_position
-  and position not in (select position from met)
-order by position
+select
+    staged.row,
+    first_value(staged.row) over (
+        partition by interaction_id, channel
+        order by coalesce(not mine.same, false), staged.position
+    ) as first
+from staged
+join repeated using (interaction_id, channel)
+left join mine on mine.row = staged.row
+where staged.row not in (select row from met where batch_id <> $batch_id)
+qualify staged.row <> first

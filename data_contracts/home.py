@@ -19,7 +19,7 @@ from data_contracts.storage import canonical_json, create_exclusive, read_json, 
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 MARKER = "format.json"
-FORMAT = 2  # of the store on disk; an older Sluice refuses a newer store. 2: slots, uses and stages are written
+FORMAT = 2  # of the store on disk; an older Sluice refuses a newer store. 2: slots and stages; rows without a digest
 
 
 def check_name(name: str, *, what: str) -> str:
@@ -161,7 +161,7 @@ def create_home(environment: Mapping[str, str] = os.environ, start: Path | None 
 def mark_format(home: Home) -> None:
     """Say that this release has written what older ones cannot read; call it before the first such record.
 
-    A store of format 1 is read as it is, and becomes one of format 2 by its first slot, use or stage.
+    A store of format 1 is read as it is, and becomes one of format 2 by its first batch, slot, use or stage.
     """
     path = home.root / MARKER
     if not path.exists() or read_json(path)["format"] < FORMAT:

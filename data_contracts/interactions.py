@@ -1,7 +1,7 @@
 """THE schema: names and types of the interaction and outcome records, in one place.
 
 An interaction is one logged decision. Tables of the store hold the reserved columns below, the
-task's own columns (observation, segment, extra), and three columns that Sluice adds at ingest.
+task's own columns (observation, segment, extra), and two columns that Sluice adds at ingest.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ REQUIRED: Final = ("interaction_id", "unit_id", "occurred_at", "action", "policy
 
 # Columns that Sluice adds to every accepted row.
 ADDED: Final[dict[str, pa.DataType]] = {
-    "row_digest": pa.string(),  # SHA-256 (hex) of the row's logical content, whatever file it came in
     "batch_id": pa.string(),
     "day": pa.date32(),  # UTC day of occurred_at; the table is partitioned by it
 }
+
+FORMER: Final = ("row_digest",)  # that earlier stores have in their tables, and nobody reads
+TAKEN: Final = (*ADDED, *FORMER)  # names that a contract cannot give
 
 OUTCOME: Final[dict[str, pa.DataType]] = {
     "interaction_id": pa.string(),

@@ -19,7 +19,7 @@ length that their head says, so two different rows never share a form.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
@@ -28,9 +28,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from data_contracts.interactions import TAKEN
 from data_contracts.readers.block import whole
 
-ROWS = 32_768  # rows hashed at a time: 32-bit offsets suffice, and what is hashed is still in the processor's cache
+ROWS = 16_384  # rows hashed at a time: 32-bit offsets suffice, and what is hashed is still in the processor's cache
 
 
 class _Encoded(NamedTuple):
@@ -40,6 +41,11 @@ class _Encoded(NamedTuple):
     words: NDArray[Any]  # (n,) of 8 bytes; of a null cell: anything
     valid: NDArray[np.bool_] | None  # (n,); None where no cell is null
     body: pa.Array | None  # (n,) binary
+
+
+def content_names(names: Iterable[str]) -> list[str]:
+    """Those of the store's columns that are content; names with a colon are of rows on their way into the store."""
+    return [name for name in names if name not in (*TAKEN, "contract_version") and ":" not in name]
 
 
 def row_digests(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:

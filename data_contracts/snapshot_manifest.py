@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,16 +13,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from data_contracts.errors import IntegrityError
-from data_contracts.interactions import ADDED
+from data_contracts.interactions import TAKEN
 from data_contracts.rewards.outcomes import ChannelSummary, RewardCounts, RewardSettings
+from data_contracts.row_digest import content_names
 from data_contracts.splits import Borders, SplitSettings
 from data_contracts.storage import canonical_json, read_json, sha256_bytes
 
 SNAPSHOT_ID = re.compile(r"[0-9a-f]{64}")
-FORMULA = 1  # of `logical_id`; a snapshot keeps the one it was named by
+FORMULA = 2  # of `logical_id`; a snapshot keeps the one it was named by
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +88,69 @@ class Snapshot:
 
 def logical_schema(rows: pa.Table) -> dict[str, str]:
     """Columns that make the content (not batch, digest or partition), with their types."""
-    return {field.name: str(field.type) for field in rows.schema if field.name not in ADDED}
+    return {field.name: str(field.type) for field in rows.schema if field.name not in TAKEN}
 
 
 def logical_id(identity: dict[str, object], rows: pa.Table) -> str:
-    """SHA-256 over `identity` and, for every row in order of interaction_id: interaction_id, row_digest, bits of
-    the final reward, matured, split. Independent of the order of `rows`, of batches and of the file format.
+    """SHA-256 over `identity` and the content of `rows` in order of interaction_id, column by column in order of name.
 
-    Texts are hashed as their lengths (little-endian int64) and their UTF-8 bytes; a null reward as a zero
-    under a validity flag.
+    Independent of the order of `rows`, of batches and of the file format. Of a column: its name, a byte for each row
+    (1: it has a value), and the values (8 bytes each, little-endian; texts and lists as their lengths and what is in
+    them), with 0 or nothing where there is none. Formula 1 hashed a digest of each row in place of the columns.
     """
-    rows = rows.take(pc.sort_indices(rows["interaction_id"]))
+    order = pc.sort_indices(rows["interaction_id"])
     digest = hashlib.sha256(canonical_json({**identity, "n_rows": rows.num_rows}))
+    if identity["formula"] == 1:
+        for part in _formula_1(rows.take(order)):
+            digest.update(part)
+        return digest.hexdigest()
+    for name in sorted(content_names(rows.column_names)):
+        digest.update(name.encode() + b"\0")
+        for part in _content(rows[name].take(order).combine_chunks()):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _content(cells: pa.Array) -> Iterator[bytes]:
+    """A column in canonical form."""
+    yield cells.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8).tobytes()
+    if pa.types.is_list(cells.type):
+        yield pc.fill_null(pc.list_value_length(cells), 0).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
+        yield _words(cells.flatten())
+    elif pa.types.is_string(cells.type):
+        texts = pc.fill_null(cells, "").cast(pa.large_binary())
+        yield pc.binary_length(texts).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
+        yield _text_bytes(texts)
+    else:
+        yield _words(cells)
+
+
+def _text_bytes(texts: pa.Array) -> bytes:
+    """All bytes of a column of texts without nulls, one text after the other."""
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, "<i8")[texts.offset : texts.offset + len(texts) + 1]
+    return b"" if data is None else data[int(bounds[0]) : int(bounds[-1])].to_pybytes()
+
+
+def _words(cells: pa.Array) -> bytes:
+    """8 bytes a value, 0 for a null: numbers as f64 (-0.0 as 0.0), all else as i64 (microseconds, 0 and 1)."""
+    if pa.types.is_floating(cells.type):
+        numbers: NDArray[np.float64] = pc.fill_null(cells, 0.0).to_numpy(zero_copy_only=False) + 0.0
+        return numbers.astype("<f8").tobytes()
+    whole: NDArray[np.int64] = pc.fill_null(cells.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    return whole.astype("<i8").tobytes()
+
+
+def _formula_1(rows: pa.Table) -> Iterator[bytes]:
+    """interaction_id and row_digest as lengths and bytes, final reward, matured, split."""
     for column in ("interaction_id", "row_digest"):
         texts = rows[column].cast(pa.large_binary()).combine_chunks()
-        digest.update(pc.binary_length(texts).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-        digest.update(b"".join(texts.to_pylist()))
-    digest.update(rows["reward"].is_valid().to_numpy().astype(np.uint8).tobytes())
-    digest.update(pc.fill_null(rows["reward"], 0.0).to_numpy().astype("<f8").tobytes())
-    digest.update(rows["matured"].to_numpy().astype(np.uint8).tobytes())
-    digest.update(rows["split"].to_numpy().astype(np.uint8).tobytes())
-    return digest.hexdigest()
+        yield pc.binary_length(texts).to_numpy(zero_copy_only=False).astype("<i8").tobytes()
+        yield b"".join(texts.to_pylist())
+    yield rows["reward"].is_valid().to_numpy().astype(np.uint8).tobytes()
+    yield pc.fill_null(rows["reward"], 0.0).to_numpy().astype("<f8").tobytes()
+    yield rows["matured"].to_numpy().astype(np.uint8).tobytes()
+    yield rows["split"].to_numpy().astype(np.uint8).tobytes()
 
 
 def write_manifest(path: Path, snapshot: Snapshot) -> None:

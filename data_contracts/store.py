@@ -27,8 +27,8 @@ from data_contracts.delta import (
     write_files,
 )
 from data_contracts.errors import IntegrityError, StoreError
-from data_contracts.home import Home
-from data_contracts.interactions import ADDED, RESERVED, interaction_schema, outcome_schema, quarantine_schema
+from data_contracts.home import Home, mark_format
+from data_contracts.interactions import RESERVED, TAKEN, interaction_schema, outcome_schema, quarantine_schema
 from data_contracts.storage import sha256_bytes, sha256_file
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def checked_files(home: Home, task: str) -> list[Path]:
 def interaction_table_schema(home: Home, task: str, version: int | None = None) -> pa.Schema:
     """Columns of the task's interactions at a version of the table (default: the newest)."""
     dt = open_table(home.table(task, "interactions"), version)
-    own = {} if dt is None else {f.name: f.type for f in table_schema(dt) if f.name not in {**RESERVED, **ADDED}}
+    own = {} if dt is None else {f.name: f.type for f in table_schema(dt) if f.name not in (*RESERVED, *TAKEN)}
     return interaction_schema(own)
 
 
@@ -137,6 +137,7 @@ def append(home: Home, task: str, table: str, rows: pa.Table | Iterable[pa.Table
 
 def prepare_table(home: Home, task: str, table: str, schema: pa.Schema) -> DeltaTable:
     """The table, made or widened so that rows of `schema` fit."""
+    mark_format(home)
     dt = open_table(home.table(task, table))
     if dt is None:
         return create_table(home.table(task, table), schema, partition_by=PARTITION[table])
@@ -171,7 +172,7 @@ def batch_files(home: Home, task: str, table: str, batch_id: str) -> tuple[int, 
     """Number of rows, and path in the table -> SHA-256, of the live files that one batch wrote."""
     root = home.table(task, table)
     mine = [file for file in _live(home, task, table) if Path(file.path).name.startswith(batch_id)]
-    return sum(file.n_rows for file in mine), {f.path: sha256_bytes((root / f.path).read_bytes()) for f in mine}
+    return sum(file.n_rows for file in mine), {f.path: sha256_file(root / f.path) for f in mine}
 
 
 def verify_tables(home: Home, task: str) -> list[str]:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data_contracts.checks import FactTable, Section
+from data_contracts.draws import draw
 from data_contracts.errors import DegenerateData
-from data_contracts.propensities.serving_skew import DIGEST, smallest_digests
 from data_contracts.rewards.reward_settings import reward_bounds
 from data_contracts.row_source import Rows, StoredRows
 from flows.context import Context
@@ -109,10 +109,10 @@ def first_day_of(context: Context, rows: Rows) -> FirstDay:
 
 def estimated_versions(context: Context, rows: Rows) -> list[EstimatedPropensities]:
     """How every policy version seems to have decided, from a sample of the log; versions of one action are left out."""
-    columns = [DIGEST, "action", "policy_version", *(c.name for c in context.contract.observation)]
+    columns = ["interaction_id", "action", "policy_version", *(c.name for c in context.contract.observation)]
     sample: pa.Table | None = None
     for chunk in rows.chunks(columns):
-        sample = smallest_digests(chunk if sample is None else pa.concat_tables([sample, chunk]), MOST_ROWS)
+        sample = draw(chunk, limit=MOST_ROWS, before=sample)
     if sample is None or not sample.num_rows:
         return []
     versions = sorted(v for v in pc.unique(sample["policy_version"]).to_pylist() if v is not None)

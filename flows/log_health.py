@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_contracts.checks import Section
+from data_contracts.draws import draw
 from data_contracts.feedback import feedback_tally
 from data_contracts.feedback.feedback_loop import Certainty, feedback_section
 from data_contracts.feedback.feedback_tally import CERTAIN, FeedbackTally
@@ -19,7 +20,7 @@ from data_contracts.propensities.live_versions import LiveVersions, live_version
 from data_contracts.propensities.propensity_section import TITLE, propensity_section
 from data_contracts.propensities.propensity_sources import fill_propensities
 from data_contracts.propensities.propensity_tally import PropensityTally
-from data_contracts.propensities.serving_skew import ServedSample, smallest_digests
+from data_contracts.propensities.serving_skew import ServedSample
 from data_contracts.row_source import Rows
 from flows.behavior import propensity_sources
 from flows.context import Context
@@ -79,13 +80,12 @@ def _count(context: Context, rows: Rows, columns: list[str], segments: tuple[str
     )
     for chunk in _pieces(rows, columns):
         filled = fill_propensities(chunk, sources=sources, actions=context.actions)
-        observed = chunk if counted.observed is None else pa.concat_tables([counted.observed, chunk])
         counted = _Counted(
             counted.propensities.add(filled.table, distribution=filled.distribution),
             counted.feedback.add(filled.table),
             counted.served.add(chunk),
             counted.live.add(chunk),
-            smallest_digests(observed, N_OBSERVED),
+            draw(chunk, limit=N_OBSERVED, before=counted.observed),
         )
     return counted
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_contracts.errors import UsageError
-from data_contracts.interactions import ADDED
+from data_contracts.interactions import TAKEN
 from policies.stage import UNIT
 from policies.staged import Policy, StagedPolicy
 
@@ -55,7 +55,7 @@ def act(
     probabilities = policy.action_probabilities(asked)
     chosen = draw_actions(probabilities, rng=rng)
     arms = _arms(policy, asked)
-    kept = [c for c in observations.column_names if c not in (*DECIDED, *ADDED)]
+    kept = [c for c in observations.column_names if c not in (*DECIDED, *TAKEN)]
     rows = observations.select(kept).to_pylist() if kept else [{} for _ in names]
     return [
         {

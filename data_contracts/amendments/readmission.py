@@ -17,7 +17,6 @@ from data_contracts.amendments.corrections import Account, TableChange
 from data_contracts.amendments.quarantined_lines import line_files
 from data_contracts.amendments.table_changes import commit_correction, file_hashes, next_version, write_rows
 from data_contracts.amendments.tombstones import ERASED, read_tombstones
-from data_contracts.batch_commit import keys_of
 from data_contracts.batches import BatchRecord
 from data_contracts.contract import Contract
 from data_contracts.delta import DataFile
@@ -156,9 +155,7 @@ def _judge_lines(by: Review, source: str, lines: pa.Table, standard: Standard) -
             reasons |= {int(i): f"unreadable file: {error}" for i in index if i >= 0}
     rows = pa.concat_tables(accepted).sort_by(POSITION)
     stored = table_files(by.home, by.task, standard.kind)
-    known = find_known(
-        keys_of(rows, standard.kind), stored, kind=standard.kind, batch_id=standard.batch_id, scratch=by.scratch
-    )
+    known = find_known(rows, stored, kind=standard.kind, batch_id=standard.batch_id, scratch=by.scratch)
     conflicts = known.filter(pc.invert(known["same"]))
     reasons |= dict.fromkeys(conflicts["position"].to_pylist(), CONFLICT)
     staying = {i: reason for i, reason in reasons.items() if reason != ERASED}

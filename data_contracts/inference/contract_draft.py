@@ -9,7 +9,7 @@ from typing import Final
 
 from data_contracts.inference.roles import Roles
 from data_contracts.inference.sample import Sample, SampleColumn
-from data_contracts.interactions import ADDED, REQUIRED, RESERVED
+from data_contracts.interactions import REQUIRED, RESERVED, TAKEN
 
 TEXT_ROLES: Final = ("interaction_id", "unit_id", "action", "policy_version", "arm", "episode_id", "contract_version")
 FEW_VALUES: Final = 12  # of a text column, named in a comment
@@ -86,7 +86,7 @@ def store_name(column: SampleColumn, roles: Roles) -> str:
     role = roles.role_of(column.name)
     if role is not None:
         return role
-    taken = column.name.casefold() in {*RESERVED, *ADDED}
+    taken = column.name.casefold() in {*RESERVED, *TAKEN}
     return f"log_{column.name}" if taken else column.name
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, cast, get_args
 import pyarrow as pa
 
 from data_contracts.contract import Column, LogicalType, Role
-from data_contracts.interactions import ADDED, LOGICAL_TYPES, OUTCOME, REQUIRED, RESERVED
+from data_contracts.interactions import LOGICAL_TYPES, OUTCOME, REQUIRED, RESERVED, TAKEN
 from data_contracts.language.contract_form import ZONE
 from data_contracts.language.contract_values import read_valid_values
 from data_contracts.language.problems import KeyPath, Problems, as_list, as_mapping, hint, one_of, show
@@ -91,7 +91,7 @@ def _check_name(name: str, path: KeyPath, record: Record, problems: Problems) ->
         return
     if not record.has_own:
         problems.unknown(path, kind="column", where=f"object {record.name}", accepted=list(record.reserved), word=name)
-    elif name.casefold() in ADDED:
+    elif name.casefold() in TAKEN:
         then = "Rename it (physicalName keeps the log's word)."
         what = f"name {name!r} in object {record.name}"
         problems.add(path, what, expected="none that Sluice adds itself", got=show(name), then=then)

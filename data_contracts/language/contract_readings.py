@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final, cast, get_args
 
 from data_contracts.contract import Column, LogicalType, Reading, Retired, Way
-from data_contracts.interactions import ADDED
+from data_contracts.interactions import TAKEN
 from data_contracts.language.contract_values import VALUE_TYPES, stored_text
 from data_contracts.language.contract_version import MAJOR_VERSION, is_version, version_of
 from data_contracts.language.expression_values import Kind, fits, kind_of
@@ -128,7 +128,7 @@ def _reading(entry: object, path: KeyPath, column: Column, major: int | None, pr
 
 def _rename_problem(value: object, column: Column) -> tuple[str, str] | None:
     """(what was expected, what to do) of a wrong value; None for a right one."""
-    if isinstance(value, str) and value.strip() and value not in ADDED:
+    if isinstance(value, str) and value.strip() and value not in TAKEN:
         return None
     return "the column's name in older rows", "Write the word of the store, not of the log."
 

@@ -49,7 +49,7 @@ def read_as(rows: pa.Table, contract: Contract, *, columns: Collection[str] | No
         columns: which columns of the form to give; None: all of interaction_schema.
 
     A row that was read from an older major says so no longer: its contract_version becomes the contract's, so that
-    reading twice changes nothing. Its `row_digest` stays that of the row as it was logged.
+    reading twice changes nothing.
     Raises ConfigurationError when rows are of a newer major, or a declared reading does not fit what they hold;
     ContractViolation, with counts, when rows have no value afterwards in a required column, or one that does not fit.
     """

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.checks import CheckResult, FactTable
+from data_contracts.draws import draw
 
-DIGEST: Final = "row_digest"  # of a row's content: as good as a random number that every run draws alike
-NEEDED: Final = ("interaction_id", "policy_version", "action", "propensity", DIGEST)
+NEEDED: Final = ("interaction_id", "policy_version", "action", "propensity")
 N_EXAMPLES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ServedSample:
-    """The `limit` rows of each of `versions` with the smallest digests, among those with a propensity.
+    """`limit` rows of each of `versions`, drawn among those with a propensity.
 
     Neither order nor chunks of the log change it; all rows where a version has no more than `limit`.
     """
@@ -41,19 +41,11 @@ class ServedSample:
         for version in self.versions & set(pc.unique(logged["policy_version"]).to_pylist()):
             mine = logged.filter(pc.equal(logged["policy_version"], version))
             n_rows[version] = n_rows.get(version, 0) + mine.num_rows
-            both = pa.concat_tables([sampled[version], mine]) if version in sampled else mine
-            sampled[version] = smallest_digests(both, self.limit)
+            sampled[version] = draw(mine, limit=self.limit, before=sampled.get(version))
         return replace(self, n_rows=n_rows, rows=sampled)
 
     def __repr__(self) -> str:
         return f"ServedSample({dict(self.n_rows)}, limit={self.limit})"
-
-
-def smallest_digests(rows: pa.Table, limit: int) -> pa.Table:
-    """The `limit` rows with the smallest digests, all where there are no more: the same rows in any order."""
-    if rows.num_rows <= limit:
-        return rows
-    return rows.take(pc.select_k_unstable(rows, limit, [(DIGEST, "ascending")])).combine_chunks()
 
 
 def skew_check(

@@ -18,6 +18,7 @@ from data_contracts.contract import Column, Contract, Role
 from data_contracts.home import Home
 from data_contracts.ingest import IngestResult, ingest
 from data_contracts.log_columns import Kind
+from data_contracts.row_digest import content_names, row_digests
 from data_contracts.store import read_interactions
 
 ACTIONS = ("0", "1", "2")
@@ -138,10 +139,15 @@ def take_in(home: Home, *paths: Path, kind: Kind = "interactions", contract: Con
     return result
 
 
+def digests(rows: pa.Table) -> pa.ChunkedArray:
+    """(n,) of what the log says in each row, whatever Sluice added."""
+    return row_digests(rows, content_names(rows.column_names))
+
+
 def accepted(home: Home) -> set[tuple[str, str]]:
-    """(interaction_id, row_digest) of every accepted interaction."""
+    """(interaction_id, digest of its content) of every accepted interaction."""
     table = read_interactions(home, TASK)
-    return set(zip(table["interaction_id"].to_pylist(), table["row_digest"].to_pylist(), strict=True))
+    return set(zip(table["interaction_id"].to_pylist(), digests(table).to_pylist(), strict=True))
 
 
 def _line(item: Mapping[str, object] | str | bytes) -> bytes:

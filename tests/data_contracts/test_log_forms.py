@@ -16,7 +16,7 @@ from data_contracts.contract import Contract, Fill
 from data_contracts.home import Home
 from data_contracts.ingest import IngestResult, ingest
 from data_contracts.store import read_interactions
-from tests.data_contracts.small_log import ACTIONS, CONTRACT, NOW, TASK, Row, row, rows
+from tests.data_contracts.small_log import ACTIONS, CONTRACT, NOW, TASK, Row, digests, row, rows
 
 FORMATS = ("jsonl", "csv", "parquet")
 
@@ -48,14 +48,16 @@ def take_in(home: Home, path: Path, under: Contract) -> IngestResult:
 
 
 def stored(home: Home) -> list[dict[str, Any]]:
-    return sorted(read_interactions(home, TASK).to_pylist(), key=lambda r: str(r["interaction_id"]))
+    rows = read_interactions(home, TASK)
+    rows = rows.append_column("digest", digests(rows))
+    return sorted(rows.to_pylist(), key=lambda r: str(r["interaction_id"]))
 
 
 def test_the_same_rows_whichever_way_they_are_written(tmp_path: Path) -> None:
     """Also their digests, so that a row counts once even when the log changes its ways."""
     plain = [row(i, id=str(i), user=str(i % 7)) for i in range(20)]
     take_in(Home(tmp_path / "plain"), write(tmp_path, plain, "jsonl"), CONTRACT)
-    wanted = [(r["interaction_id"], r["reward"], r["row_digest"]) for r in stored(Home(tmp_path / "plain"))]
+    wanted = [(r["interaction_id"], r["reward"], r["digest"]) for r in stored(Home(tmp_path / "plain"))]
     other = [{**line, "id": i, "user": i % 7, "click": i % 2 == 1} for i, line in enumerate(plain)]
     changed = contract(
         interaction_id={"logical_type": "integer"},
@@ -65,7 +67,7 @@ def test_the_same_rows_whichever_way_they_are_written(tmp_path: Path) -> None:
     for kind in FORMATS:
         home = Home(tmp_path / kind)
         assert take_in(home, write(tmp_path, other, kind), changed).n_accepted == 20
-        assert [(r["interaction_id"], r["reward"], r["row_digest"]) for r in stored(home)] == wanted
+        assert [(r["interaction_id"], r["reward"], r["digest"]) for r in stored(home)] == wanted
 
 
 @pytest.mark.parametrize(("word", "value"), [("id", 7), ("user", 7), ("click", True)])

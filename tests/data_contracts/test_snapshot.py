@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -24,16 +25,16 @@ from data_contracts.contract import Column, Contract, LogicalType
 from data_contracts.errors import DegenerateData, IntegrityError, UsageError
 from data_contracts.home import Home
 from data_contracts.ingest import ingest
-from data_contracts.interactions import OUTCOME, RESERVED, interaction_schema, outcome_schema
+from data_contracts.interactions import interaction_schema, outcome_schema
 from data_contracts.log_columns import Kind
 from data_contracts.rewards.outcomes import ChannelSummary
 from data_contracts.rewards.reward_settings import RewardSettings
-from data_contracts.row_digest import row_digests
 from data_contracts.snapshot import build_snapshot, list_snapshots, load_snapshot, verify_snapshots
 from data_contracts.snapshot_manifest import Snapshot, logical_id, write_manifest
 from data_contracts.splits import EXCLUDED, GATE, TRAIN, VALIDATION, SplitSettings
 from data_contracts.storage import canonical_json, sha256_bytes
-from data_contracts.store import append, table_version
+from data_contracts.store import append, read_interactions, table_version
+from tests.data_contracts.small_log import digests
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -69,11 +70,8 @@ def deliver(home: Home, rows: Sequence[Row], *, kind: Kind = "interactions", at:
     """One batch into the real store, as ingest leaves it."""
     schema = interaction_schema(OWN) if kind == "interactions" else outcome_schema()
     moment = "occurred_at" if kind == "interactions" else "observed_at"
-    names = [*RESERVED, *OWN] if kind == "interactions" else list(OUTCOME)
     batch_id = batch_id_of(kind, [repr(rows)])
     table = pa.Table.from_pylist([{**r, "batch_id": batch_id, "day": r[moment].date()} for r in rows], schema=schema)
-    digests = row_digests(table, names)
-    table = table.set_column(schema.get_field_index("row_digest"), "row_digest", digests)
     version = append(home, "shop", kind, table, batch_id=batch_id)
     write_batch(home, "shop", BatchRecord(
         batch_id=batch_id, kind=kind, contract_version="1.0.0", contract_sha256="0" * 64, n_read=len(rows),
@@ -163,17 +161,57 @@ def test_id_depends_on_content_alone_not_on_order_batches_or_later_commits(tmp_p
     assert build(one).snapshot_id != first.snapshot_id
 
 
-def test_ids_of_before_there_were_channels_stay(home: Home) -> None:
-    """Both ids were made by the release that knew one channel; a third party may hold them."""
+def id_by_formula_1(home: Home, snapshot: Snapshot) -> str:
+    """The id that this snapshot had when the rows of the store had a digest each."""
+    stored = read_interactions(home, "shop")
+    of = dict(zip(stored["interaction_id"].to_pylist(), digests(stored).to_pylist(), strict=True))
+    _, rows = load_snapshot(home, "shop", snapshot.snapshot_id)
+    rows = rows.append_column("row_digest", pa.array([of[i] for i in rows["interaction_id"].to_pylist()]))
+    return logical_id({**snapshot.identity(), "formula": 1}, rows)
+
+
+def test_ids_of_formula_1_stay(home: Home) -> None:
+    """Both ids were made by the release that knew one channel; a third party may hold them, and a store has them."""
     deliver(home, [interaction(n, reward=0.25 if n % 9 == 4 else None) for n in range(60)])
     seen = [outcome(n, n / 8, MONDAY + (n + 1) * HOUR) for n in range(0, 60, 4)]
     deliver(home, [*seen, outcome(13, -0.0, MONDAY + 14 * HOUR)], kind="outcomes")
     with_default = build(home)
-    assert with_default.snapshot_id == "5e7a60f57895de60d7f99552a8d7c4d757d97fdff4960459d58fda1ea39ddd0b"
+    assert id_by_formula_1(home, with_default) == "5e7a60f57895de60d7f99552a8d7c4d757d97fdff4960459d58fda1ea39ddd0b"
+    assert with_default.snapshot_id == "82a77c14cef69226bdb9f84842b0cda65957799e20ebc73da6e74ab5da894fc3"
     # seven rewards of .25 in the row; the outcomes of 0, 4, … 56 but for rows 4 and 40, which have their own
     assert with_default.channels == (ChannelSummary("reward", 20, (7 * 0.25 + (420 - 44) / 8) / 20),)
     without = build(home, MONDAY + 70 * HOUR, reward=RewardSettings(attribution_window=DAY))
-    assert without.snapshot_id == "b0386cf05cfac243eedafd77a01119afad60aee0484747c12a6ca9c8d6708ffe"
+    assert id_by_formula_1(home, without) == "b0386cf05cfac243eedafd77a01119afad60aee0484747c12a6ca9c8d6708ffe"
+
+
+def test_the_content_is_hashed_as_documented() -> None:
+    """By hand: two rows in the wrong order, every type, a null in each column; -0.0 is 0.0, and batches are nothing."""
+    rows = pa.table(
+        {
+            "interaction_id": ["b", "a"],
+            "batch_id": ["x", "y"],
+            "contract_version": ["1.0.0", "1.1.0"],
+            "flag": [True, None],
+            "n": pa.array([None, 7], pa.int64()),
+            "p": pa.array([[0.25, 0.75], None], pa.list_(pa.float64())),
+            "text": ["é", None],
+            "time": pa.array([None, MONDAY], pa.timestamp("us", tz="UTC")),
+            "x": [-0.0, None],
+        }
+    )
+    one, two = (np.array(pair, "<i8").tobytes() for pair in ([1, 1], [0, 2]))
+    moment = int(MONDAY.timestamp() * 1e6)
+    parts = [
+        canonical_json({"formula": 2, "n_rows": 2}),
+        *(b"flag\0", b"\0\1", np.array([0, 1], "<i8").tobytes()),
+        *(b"interaction_id\0", b"\1\1", one, b"ab"),
+        *(b"n\0", b"\1\0", np.array([7, 0], "<i8").tobytes()),
+        *(b"p\0", b"\0\1", two, np.array([0.25, 0.75], "<f8").tobytes()),
+        *(b"text\0", b"\0\1", two, "é".encode()),
+        *(b"time\0", b"\1\0", np.array([moment, 0], "<i8").tobytes()),
+        *(b"x\0", b"\0\1", np.array([0.0, 0.0], "<f8").tobytes()),
+    ]
+    assert logical_id({"formula": 2}, rows) == sha256_bytes(b"".join(parts))
 
 
 def test_a_manifest_of_before_there_were_channels_is_read(home: Home) -> None:

@@ -33,6 +33,7 @@ def files(tmp_path: Path) -> list[Path]:
         (staging, "CHUNK_BYTES", 1),  # a chunk for every block
         (duplicates, "BUCKET_BITS", 1),  # nearly every row is suspected to be known
         (delta, "SAMPLE", 1),
+        (delta, "GROUP_ROWS", 40),  # row groups of a few rows
     ],
 )
 def test_limits_change_no_row_and_no_count(

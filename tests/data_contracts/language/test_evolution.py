@@ -51,7 +51,7 @@ V3 = replace(
 
 
 def rows(*cells: dict[str, object]) -> pa.Table:
-    base = {"occurred_at": DAY, "unit_id": "u", "action": "0", "policy_version": "1", "row_digest": "d", "day": DAY}
+    base = {"occurred_at": DAY, "unit_id": "u", "action": "0", "policy_version": "1", "day": DAY}
     made = [{"interaction_id": f"i{i}", **base, **cell} for i, cell in enumerate(cells)]
     return pa.Table.from_pylist(made, schema=interaction_schema(STORED))
 
@@ -79,7 +79,6 @@ def test_rows_of_every_version_in_one_form() -> None:
     assert read["country"].to_pylist() == ["fr", "de", "de", "de", "de"]
     assert read["note"].to_pylist() == ["x", None, "y", "z", None]
     assert read["interaction_id"].to_pylist() == MIXED["interaction_id"].to_pylist()
-    assert read["row_digest"].to_pylist() == ["d"] * 5
     assert read["contract_version"].to_pylist() == ["3.0.0", "3.1.0", "3.1.0", "3.1.0", None]
 
 
@@ -244,5 +243,3 @@ def test_a_log_that_changed_its_schema_is_one_history(tmp_path: Path) -> None:
     read = read_as(stored, new).sort_by("occurred_at")
     assert read["percent"].to_pylist() == [None if i % 5 == 0 else 12.5 * i for i in range(80)]
     assert read["is_member"].to_pylist() == [i % 2 == 0 for i in range(80)]
-    digests = dict(zip(stored["interaction_id"].to_pylist(), stored["row_digest"].to_pylist(), strict=True))
-    assert [digests[i] for i in read["interaction_id"].to_pylist()] == read["row_digest"].to_pylist()
