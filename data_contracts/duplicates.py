@@ -17,8 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from data_contracts.interactions import content_names
 from data_contracts.log_columns import Kind
-from data_contracts.row_digest import content_names, row_digests
+from data_contracts.row_digest import row_digests
 from data_contracts.staging import POSITION
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ task's own columns (observation, segment, extra), and two columns that Sluice ad
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import pyarrow as pa
@@ -70,6 +71,14 @@ LOGICAL_TYPES: Final[dict[str, pa.DataType]] = {
     "timestamp": TIMESTAMP,
     "array": pa.list_(pa.float64()),  # of numbers; only action_probabilities
 }
+
+
+def content_names(names: Iterable[str]) -> list[str]:
+    """Those of a table's columns that say what was logged, and not how or when it came into the store.
+
+    Names with a colon are of rows on their way there.
+    """
+    return [name for name in names if name not in (*TAKEN, "contract_version") and ":" not in name]
 
 
 def interaction_schema(columns: dict[str, pa.DataType]) -> pa.Schema:

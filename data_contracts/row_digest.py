@@ -1,5 +1,7 @@
 """The digest of one row's logical content: the same whatever file, order of columns or batch it came in.
 
+It is the id of rows whose log gives them none.
+
 Canonical form of a row, hashed with SHA-256. Columns without a value (null) are absent, so an
 optional column that a contract adds later changes no digest. With the other columns in order of name:
 
@@ -19,7 +21,7 @@ length that their head says, so two different rows never share a form.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
@@ -28,7 +30,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data_contracts.interactions import TAKEN
 from data_contracts.readers.block import whole
 
 ROWS = 16_384  # rows hashed at a time: 32-bit offsets suffice, and what is hashed is still in the processor's cache
@@ -41,11 +42,6 @@ class _Encoded(NamedTuple):
     words: NDArray[Any]  # (n,) of 8 bytes; of a null cell: anything
     valid: NDArray[np.bool_] | None  # (n,); None where no cell is null
     body: pa.Array | None  # (n,) binary
-
-
-def content_names(names: Iterable[str]) -> list[str]:
-    """Those of the store's columns that are content; names with a colon are of rows on their way into the store."""
-    return [name for name in names if name not in (*TAKEN, "contract_version") and ":" not in name]
 
 
 def row_digests(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:

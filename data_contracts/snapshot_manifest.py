@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from data_contracts.errors import IntegrityError
-from data_contracts.interactions import TAKEN
+from data_contracts.interactions import TAKEN, content_names
 from data_contracts.rewards.outcomes import ChannelSummary, RewardCounts, RewardSettings
-from data_contracts.row_digest import content_names
 from data_contracts.splits import Borders, SplitSettings
 from data_contracts.storage import canonical_json, read_json, sha256_bytes
 

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Column, Contract, Role
 from data_contracts.home import Home
 from data_contracts.ingest import IngestResult, ingest
+from data_contracts.interactions import content_names
 from data_contracts.log_columns import Kind
-from data_contracts.row_digest import content_names, row_digests
+from data_contracts.row_digest import row_digests
 from data_contracts.store import read_interactions
 
 ACTIONS = ("0", "1", "2")
