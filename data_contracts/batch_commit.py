@@ -106,7 +106,7 @@ def commit_batch(
 def settle(batch: Batch, staging: Staging, *, stored: list[str], n_skipped: int, scratch: Path) -> Settled:
     """Meet the staged rows with those of the files `stored`: what is new, what is a duplicate, what conflicts."""
     rows, rejected = staging.accepted(), staging.rejected()
-    known = find_known(rows, stored, kind=batch.kind, batch_id=batch.batch_id, scratch=scratch)
+    known = find_known(rows, stored, kind=batch.kind, batch_id=batch.batch_id, scratch=scratch, forget=staging.forget)
     conflicts = known.filter(pc.invert(known["same"]))
     erased = pc.equal(rejected["reason"], ERASED)
     return Settled(

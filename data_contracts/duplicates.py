@@ -7,6 +7,8 @@ content is compared with that of the rows they meet, column by column.
 from __future__ import annotations
 
 import glob
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,13 +38,23 @@ HASHES = "select hash(interaction_id, channel) as h from rows"
 MET_HASHES = "select distinct h from (select hash(interaction_id, channel) as h from stored) semi join mine using (h)"
 MEETINGS = "select row, filename, file_row_number from stored join staged using (interaction_id, channel)"
 BUCKET_BITS = 22  # of a hash: buckets hold one row each where a batch has a million
+TOUCHED_BYTES = 100_000_000  # of rows, some of which were looked at
 MEMORY_LIMIT = "1GB"  # beyond it DuckDB spills into the scratch folder
 
 
-def find_known(rows: pa.Table, stored: list[str], *, kind: Kind, batch_id: str, scratch: Path) -> pa.Table:
+def find_known(
+    rows: pa.Table,
+    stored: list[str],
+    *,
+    kind: Kind,
+    batch_id: str,
+    scratch: Path,
+    forget: Callable[[], None] = lambda: None,
+) -> pa.Table:
     """Those of `rows` that are not new, one line for each, in order of position.
 
-    `rows` are accepted rows with their POSITION; `stored` are the table's files.
+    `rows` are accepted rows with their POSITION; `stored` are the table's files. `forget` gives back the memory of rows
+    that are mapped from disk; it is called when some of many have been touched.
     Returns position, same (True: a duplicate, False: another content), and batch_id of the row that was first.
     Rows that this very batch committed before a crash do not count.
     """
@@ -62,13 +74,14 @@ def find_known(rows: pa.Table, stored: list[str], *, kind: Kind, batch_id: str, 
             return KNOWN.empty_table()
         numbered = keys.append_column("row", [np.arange(rows.num_rows)]).append_column("position", rows[POSITION])
         database.register("staged", numbered.filter(pa.array(suspected)))
-        met = _compare_with_stored(rows, database.sql(MEETINGS).to_arrow_table()) if stored else MET.empty_table()
+        at = partial(_rows_at, rows, forget=forget)
+        met = _compare_with_stored(at, database.sql(MEETINGS).to_arrow_table()) if stored else MET.empty_table()
         database.register("met", met)
         repeated = database.sql(query, params={"batch_id": batch_id}).to_arrow_table()
     repeated = pa.table(
         {
             "row": repeated["row"],
-            "same": _same(_rows_at(rows, repeated["row"].to_numpy()), _rows_at(rows, repeated["first"].to_numpy())),
+            "same": _same(at(repeated["row"].to_numpy()), at(repeated["first"].to_numpy())),
             "batch_id": pa.repeat(batch_id, repeated.num_rows),
         },
         schema=MET,
@@ -114,7 +127,7 @@ def _hashes(database: DuckDBPyConnection, query: str) -> NDArray[np.uint64]:
     return found
 
 
-def _compare_with_stored(rows: pa.Table, meetings: pa.Table) -> pa.Table:
+def _compare_with_stored(rows_at: Callable[[NDArray[np.int64]], pa.Table], meetings: pa.Table) -> pa.Table:
     """For each meeting of a row with one of the store: the row, whether both say the same, and the other's batch.
 
     The store is read a row group at a time; `meetings` has row, filename and file_row_number.
@@ -132,19 +145,23 @@ def _compare_with_stored(rows: pa.Table, meetings: pa.Table) -> pa.Table:
                 here = mine[groups == group]
                 others = file.read_row_group(group, use_threads=False)
                 others = others.take(pa.array(number[here] - (ends[group] - sizes[group])))
-                same = _same(_rows_at(rows, row[here]), others)
+                same = _same(rows_at(row[here]), others)
                 met.append(pa.table([pa.array(row[here]), same, others["batch_id"]], schema=MET))
     return pa.concat_tables(met)
 
 
-def _rows_at(rows: pa.Table, index: NDArray[np.int64]) -> pa.Table:
+def _rows_at(rows: pa.Table, index: NDArray[np.int64], *, forget: Callable[[], None]) -> pa.Table:
     """The rows `index`, a piece at a time: Arrow would copy all of a column to take a few from its pieces."""
     order = np.argsort(index, kind="stable")
-    ascending, start, parts = index[order], 0, []
+    ascending, start, parts, touched = index[order], 0, [], 0
     for batch in rows.to_batches():
         first, last = np.searchsorted(ascending, (start, start + batch.num_rows))
         if last > first:
             parts.append(pa.table(batch.take(pa.array(ascending[first:last] - start))))
+            touched += batch.nbytes
+        if touched > TOUCHED_BYTES:
+            forget()
+            touched = 0
         start += batch.num_rows
     found = pa.concat_tables(parts) if parts else rows.slice(0, 0)
     inverse = np.empty_like(order)

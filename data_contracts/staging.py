@@ -94,12 +94,16 @@ class Staging:
     def rejected(self) -> pa.Table:
         return self._rejected.read()
 
+    def forget(self) -> None:
+        """Give back the memory of accepted rows that were read from disk; they are read again when they are touched."""
+        self._accepted.forget()
+
     def chunks(self, dropped: NDArray[np.int64]) -> Iterator[pa.RecordBatchReader]:
         """Accepted rows without those at the positions `dropped` (ascending), in chunks of a bounded size.
 
         Each chunk is to be read once, before the next one is asked for.
         """
-        self._accepted.forget()
+        self.forget()
         group: list[pa.RecordBatch] = []
         size = 0
         for batch in self.accepted().to_batches():
@@ -108,7 +112,7 @@ class Staging:
             if size >= CHUNK_BYTES:
                 yield self._complete(group, dropped)
                 group, size = [], 0
-                self._accepted.forget()
+                self.forget()
         if group:
             yield self._complete(group, dropped)
 
@@ -162,7 +166,6 @@ class _Spool:
         return pa.concat_tables(parts, promote_options="default") if parts else self._schema.empty_table()
 
     def forget(self) -> None:
-        """Give back the memory of what was read from disk; it is read again when it is touched."""
         if self._mapped is not None:
             self._mapped.madvise(mmap.MADV_DONTNEED)
 
