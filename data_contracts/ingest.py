@@ -35,7 +35,7 @@ from data_contracts.errors import Busy, InputError, UsageError
 from data_contracts.home import Home
 from data_contracts.log_columns import Kind
 from data_contracts.readers.log_file import read_blocks
-from data_contracts.staging import Staging, kept_memory, position
+from data_contracts.staging import Staging, position
 from data_contracts.storage import sha256_file
 from data_contracts.store import table_version
 
@@ -89,7 +89,7 @@ def ingest(
         raise UsageError(
             "no files to ingest: expected one path or more, got none. Name a file, or a glob that matches."
         )
-    with kept_memory(), ingest_lock(home, task) as scratch:
+    with ingest_lock(home, task) as scratch:
         files = tuple(_source_file(Path(path)) for path in paths)
         replaced = None if replacement is None else find_batch(home, task, replacement.batch_id, kind=kind)
         supersedes = None if replaced is None else replaced.batch_id

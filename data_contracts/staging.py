@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -32,20 +31,6 @@ def position(file_number: int, line: NDArray[np.int64]) -> NDArray[np.int64]:
 def place(at: int) -> tuple[int, int]:
     """(file number, line) of a position."""
     return at >> LINE_BITS, at & ((1 << LINE_BITS) - 1)
-
-
-@contextmanager
-def kept_memory() -> Iterator[None]:
-    """Arrow allocates by the C library meanwhile, which keeps what is freed for the next block.
-
-    Arrow's own allocator gives it back to the system, and has it cleared again: a tenth of the time of an ingest.
-    """
-    usual = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(usual)
 
 
 class Staging:

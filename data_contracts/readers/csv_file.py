@@ -1,6 +1,6 @@
 """CSV with a header, comma and double quotes (RFC 4180); one physical line is one record.
 
-Lines without quotes go through Arrow as a block, which says where the number of fields is wrong; those and
+Lines without quotes are cut at their commas, a block at a time; those with another number of fields and
 the others are read one by one. A quoted newline therefore breaks both of its lines, and both are kept with a reason.
 """
 
