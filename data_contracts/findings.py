@@ -8,8 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from data_contracts.checks import CheckResult
 from data_contracts.contract import Contract, TableRule
 from data_contracts.expectations import Expectation
@@ -164,13 +162,6 @@ def measure_schema(problems: dict[str, str], *, n_rows: int, n_columns: int) -> 
     wrong = [f"{name} {problem}" for name, problem in problems.items()]
     shown = "; ".join(wrong[:5]) if wrong else f"{n_columns} columns as declared"
     return Finding(expectation, float(len(problems)), shown, n_rows)
-
-
-def measure_weights(
-    rows: pa.Table, rule: TableRule, *, contract: Contract, actions: tuple[str, ...]
-) -> tuple[Finding, ...]:
-    """`judge_weights` of rows that are in memory, with columns policy_version, action, propensity (sampling_rate)."""
-    return judge_weights(PropensityTally.empty(actions).add(rows), rule, contract=contract)
 
 
 def judge_weights(

@@ -13,9 +13,10 @@ import pytest
 from data_contracts.contract import Column, Contract, TableRule
 from data_contracts.errors import ConfigurationError
 from data_contracts.expectations import row_expectations, schema_problems
-from data_contracts.findings import Finding, measure_expectations, measure_weights
+from data_contracts.findings import Finding, judge_weights, measure_expectations
 from data_contracts.interactions import interaction_schema
 from data_contracts.language import contract_rules
+from data_contracts.propensities.propensity_tally import PropensityTally
 from data_contracts.row_source import TableRows
 from data_contracts.table_limits import Limit, at_least, limit_of
 from data_contracts.table_rules import table_expectations
@@ -241,7 +242,8 @@ def test_schema_problems_name_missing_and_mistyped_columns() -> None:
 def weights(table: pa.Table, *, actions: tuple[str, ...] = ACTIONS, minimum: float | None = None) -> list[Finding]:
     columns = (replace(CONTRACT.columns[0], minimum=minimum), *CONTRACT.columns[1:])
     contract = replace(CONTRACT, columns=columns)
-    return list(measure_weights(table, rule("expected_weight"), contract=contract, actions=actions))
+    tally = PropensityTally.empty(actions).add(table)
+    return list(judge_weights(tally, rule("expected_weight"), contract=contract))
 
 
 def test_expected_weight_is_judged_per_version() -> None:
