@@ -174,12 +174,10 @@ def _same(left: pa.Table, right: pa.Table) -> pa.Array:
     same = np.ones(left.num_rows, dtype=np.bool_)
     for name in content_names({*left.column_names, *right.column_names}):
         a, b = (t[name] if name in t.column_names else pa.nulls(t.num_rows) for t in (left, right))
-        if pa.types.is_null(a.type) or pa.types.is_null(b.type):
-            equal = pc.and_(pc.is_null(a), pc.is_null(b))
-        elif pa.types.is_list(a.type):
+        equal = pc.and_(pc.is_null(a), pc.is_null(b))
+        if pa.types.is_list(a.type) and pa.types.is_list(b.type):
             equal = pc.equal(row_digests(left, [name]), row_digests(right, [name]))
-        else:
-            both = pc.or_kleene(pc.equal(a, b), pc.and_(pc.is_null(a), pc.is_null(b)))
-            equal = pc.fill_null(both, False)
+        elif a.type == b.type:
+            equal = pc.fill_null(pc.or_kleene(pc.equal(a, b), equal), False)
         same &= equal.to_numpy(zero_copy_only=False) if isinstance(equal, pa.Array) else equal.to_numpy()
     return pa.array(same)

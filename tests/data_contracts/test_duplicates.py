@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from data_contracts import delta
+from data_contracts.contract import Column
 from data_contracts.home import FORMAT, MARKER, Home
 from data_contracts.interactions import interaction_schema
 from data_contracts.log_columns import own_types
@@ -49,6 +51,27 @@ def test_a_change_in_any_column_is_a_conflict_and_nothing_else_is(
     reasons = read_quarantine(home, TASK)["reason"].to_pylist()
     assert sorted(int(reason.split("row-")[1].split(",")[0]) for reason in reasons) == PLACES
     assert len(accepted(home)) == 40
+
+
+def test_a_column_of_another_type_is_a_conflict(tmp_path: Path) -> None:
+    """Before the table could refuse the type: not a row of these is new."""
+    home = Home(tmp_path)
+    take_in(home, jsonl(tmp_path / "first.jsonl", rows(5)))
+    columns = tuple(replace(c, logical_type="number") if c.name == "age" else c for c in CONTRACT.columns)
+    changed = replace(CONTRACT, columns=columns)
+    result = take_in(home, jsonl(tmp_path / "second.jsonl", [*rows(5), {}]), contract=changed)
+    assert (result.n_accepted, result.n_duplicate, result.n_quarantined) == (0, 0, 6)
+
+
+def test_lists_are_compared_number_by_number(tmp_path: Path) -> None:
+    names = [c for c in CONTRACT.columns if c.name != "propensity"]
+    contract = replace(CONTRACT, columns=(*names, Column("action_probabilities", "p", "array", ("reserved",))))
+    home, uniform = Home(tmp_path), {"p": [0.25, 0.25, 0.5]}
+    first = jsonl(tmp_path / "first.jsonl", [row(i, **uniform) for i in range(3)])
+    take_in(home, first, contract=contract)
+    lines = [row(0, **uniform), row(1, p=[0.25, 0.5, 0.25]), row(2, p=None)]
+    result = take_in(home, jsonl(tmp_path / "second.jsonl", lines), contract=contract)
+    assert (result.n_duplicate, result.n_quarantined) == (1, 2)
 
 
 def test_rows_of_a_store_that_kept_digests_are_met_as_any_other(tmp_path: Path) -> None:
