@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -182,36 +181,6 @@ def test_ids_of_formula_1_stay(home: Home) -> None:
     assert with_default.channels == (ChannelSummary("reward", 20, (7 * 0.25 + (420 - 44) / 8) / 20),)
     without = build(home, MONDAY + 70 * HOUR, reward=RewardSettings(attribution_window=DAY))
     assert id_by_formula_1(home, without) == "b0386cf05cfac243eedafd77a01119afad60aee0484747c12a6ca9c8d6708ffe"
-
-
-def test_the_content_is_hashed_as_documented() -> None:
-    """By hand: two rows in the wrong order, every type, a null in each column; -0.0 is 0.0, and batches are nothing."""
-    rows = pa.table(
-        {
-            "interaction_id": ["b", "a"],
-            "batch_id": ["x", "y"],
-            "contract_version": ["1.0.0", "1.1.0"],
-            "flag": [True, None],
-            "n": pa.array([None, 7], pa.int64()),
-            "p": pa.array([[0.25, 0.75], None], pa.list_(pa.float64())),
-            "text": ["é", None],
-            "time": pa.array([None, MONDAY], pa.timestamp("us", tz="UTC")),
-            "x": [-0.0, None],
-        }
-    )
-    one, two = (np.array(pair, "<i8").tobytes() for pair in ([1, 1], [0, 2]))
-    moment = int(MONDAY.timestamp() * 1e6)
-    parts = [
-        canonical_json({"formula": 2, "n_rows": 2}),
-        *(b"flag\0", b"\0\1", np.array([0, 1], "<i8").tobytes()),
-        *(b"interaction_id\0", b"\1\1", one, b"ab"),
-        *(b"n\0", b"\1\0", np.array([7, 0], "<i8").tobytes()),
-        *(b"p\0", b"\0\1", two, np.array([0.25, 0.75], "<f8").tobytes()),
-        *(b"text\0", b"\0\1", two, "é".encode()),
-        *(b"time\0", b"\1\0", np.array([moment, 0], "<i8").tobytes()),
-        *(b"x\0", b"\0\1", np.array([0.0, 0.0], "<f8").tobytes()),
-    ]
-    assert logical_id({"formula": 2}, rows) == sha256_bytes(b"".join(parts))
 
 
 def test_a_manifest_of_before_there_were_channels_is_read(home: Home) -> None:

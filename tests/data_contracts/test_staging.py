@@ -72,6 +72,7 @@ def test_rows_of_a_day_keep_their_order_whatever_days_stand_between_them(tmp_pat
         found = pq.ParquetFile(path, page_checksum_verification=True)
         assert file.size == path.stat().st_size
         assert found.read(["n"])["n"].to_pylist() == [n for n, day in enumerate(days) if day == file.partition]
+        assert found.metadata.num_row_groups == 1  # of six chunks
         columns = {c.path_in_schema: c for c in (found.metadata.row_group(0).column(k) for k in range(3))}
         assert "RLE_DICTIONARY" in columns["same"].encodings
         assert "RLE_DICTIONARY" not in columns["n"].encodings

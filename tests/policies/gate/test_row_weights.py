@@ -16,6 +16,7 @@ from policies.gate.records import GateDecision, GateRows, Plan
 from policies.gate.row_file import rows_from_parquet, rows_to_parquet
 from policies.gate.settings import GateSettings
 from tests.gate_looks import decide_look, first_slot
+from tests.worlds.wild_rows import wild_rows
 
 MakeRows = Callable[..., GateRows]
 THRESHOLD = 20.0
@@ -94,26 +95,12 @@ def test_a_sampled_row_stakes_less_and_loses_no_more_than_its_share(make_rows: M
 @pytest.mark.parametrize("seed", range(4))
 def test_weights_move_no_stake_and_ruin_nobody(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    n, k = 400, 4
-    behavior = rng.dirichlet(np.full(k, 0.2), size=n)
-    ids = np.array([str(i) for i in range(n)])
-    rows = GateRows(
-        interaction_id=ids,
-        unit_id=ids,
-        policy_version=ids,
-        action=rng.integers(k, size=n),
-        reward=rng.choice([-1.0, 1.0], size=n),
-        propensity=np.full(n, 0.5),
-        behavior=behavior,
-        champion=rng.dirichlet(np.ones(k), size=n),
-        challenger=rng.dirichlet(np.ones(k), size=n),
-        reward_model=rng.uniform(-1, 1, (n, k)),
-        weight=rng.uniform(0.01, 50, n),
-    )
+    rows = wild_rows(rng, n=400, k=4)
+    rows = replace(rows, weight=rng.uniform(0.01, 50, rows.n))
     plan = Plan(50, 0.5, -1.0, 1.0, weight_maximum=50.0)
     for direction in (rows, swap(rows)):
         bets = place_bets(direction, plan=plan, threshold=1000)
-        unweighted = place_bets(replace(direction, weight=np.full(n, 50.0)), plan=plan, threshold=1000)
+        unweighted = place_bets(replace(direction, weight=np.full(rows.n, 50.0)), plan=plan, threshold=1000)
         assert (bets.stakes == unweighted.stakes).all()
         for mean in (0.0, 2.0):
             assert (1 + bets.stakes * (bets.gains - bets.share * mean) >= 1 - LARGEST_SHARE - 1e-9).all()

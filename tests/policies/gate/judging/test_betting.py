@@ -13,6 +13,7 @@ from policies.gate.judging.betting import LARGEST_SHARE, RELATIVE_STAKES, first_
 from policies.gate.judging.planning import make_plan
 from policies.gate.judging.statistic import paired_differences, swap
 from policies.gate.records import GateRows, Plan
+from tests.worlds.wild_rows import wild_rows
 
 MakeRows = Callable[..., GateRows]
 
@@ -56,21 +57,7 @@ def test_a_stake_is_known_before_its_row(make_rows: MakeRows) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_row_takes_more_than_its_share(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    n, k = 400, 5
-    behavior = rng.dirichlet(np.full(k, 0.2), size=n)  # many tiny probabilities
-    ids = np.array([str(i) for i in range(n)])
-    rows = GateRows(
-        interaction_id=ids,
-        unit_id=ids,
-        policy_version=ids,
-        action=rng.integers(k, size=n),
-        reward=rng.choice([-1.0, 1.0], size=n),
-        propensity=np.full(n, 0.5),
-        behavior=behavior,
-        champion=rng.dirichlet(np.ones(k), size=n),
-        challenger=rng.dirichlet(np.ones(k), size=n),
-        reward_model=rng.uniform(-1, 1, (n, k)),
-    )
+    rows = wild_rows(rng, n=400, k=5)
     plan = Plan(n_planned=50, sigma_squared=0.5, reward_minimum=-1.0, reward_maximum=1.0)
     for direction in (rows, swap(rows)):
         bets = place_bets(direction, plan=plan, threshold=1000)
