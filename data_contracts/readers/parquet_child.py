@@ -31,6 +31,7 @@ def main(path: str, rows: int) -> int:
             for batch in file.iter_batches(rows, use_threads=False):
                 batch.validate(full=True)
                 stream.write_batch(batch)
+        sys.stdout.buffer.flush()  # nothing else does: there is no shutdown that would
     except BrokenPipeError:  # the reader has given up, and knows why
         return UNREADABLE
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:

@@ -56,6 +56,14 @@ def test_a_parser_that_dies_is_a_named_error(
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("n", [1, 100, 2500])
+def test_the_parser_hands_over_its_last_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    """What it wrote last lies in a buffer unless the environment says otherwise, and it ends without a shutdown."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    path = parquet(tmp_path / "log.parquet", rows(n))
+    assert [block.n_lines for block in read_blocks(path, COLUMNS)] == [n]
+
+
 def test_a_reader_that_stops_early_ends_the_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that would go on for ever; a process left behind is a warning, and so an error."""
     path = parquet(tmp_path / "log.parquet", rows(3))
